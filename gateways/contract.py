@@ -1,0 +1,171 @@
+"""What the back office and a gateway say to each other. Gateways translate; they never decide and never save."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+from gateways.errors import BadWebhook, Misconfigured
+from gateways.http import HttpClient
+from gateways.money import Money
+
+
+class Outcome(StrEnum):
+    """What a gateway says became of a refund."""
+
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNCLEAR = "unclear"  # a word we do not know
+
+
+class LookUp(StrEnum):
+    """By what a gateway lets us find a refund."""
+
+    NONE = "none"
+    BY_REFERENCE = "by_reference"
+    BY_KEY = "by_key"
+    BY_PAYMENT = "by_payment"
+
+
+class Repeat(StrEnum):
+    """May the same order go again after no answer?"""
+
+    NEVER = "never"
+    AFTER_ABSENCE = "after_absence"
+    WITHIN_WINDOW = "within_window"
+
+
+class Webhooks(StrEnum):
+    """How far a delivery is believed."""
+
+    NONE = "none"
+    KNOCK = "knock"
+    SPEAK = "speak"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a gateway can do; everything is off until declared."""
+
+    partial: bool = False
+    several: bool = False
+    look_up: LookUp = LookUp.NONE
+    repeat: Repeat = Repeat.NEVER
+    cancel: bool = False
+    webhooks: Webhooks = Webhooks.NONE
+
+
+@dataclass(frozen=True)
+class RefundOrder:
+    """One refund as a gateway is asked for it.
+
+    `key` is our name for it (UUID, 36 characters, also the idempotency key); `reason` is already the gateway's own
+    word; `note` is public wording; `reference` is their name for it, once known; `before` is what they showed before
+    we asked.
+    """
+
+    key: str
+    payment_reference: str
+    amount: Money
+    reason: str = ""
+    note: str = ""
+    callback_url: str = ""
+    reference: str = ""
+    before: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RefundUpdate:
+    """What a gateway said about one refund: in its answer, in a look-up or in a webhook.
+
+    `code` and `message` are their words; `occurred_at` is UTC; `details` carries what they tell beside the essentials.
+    """
+
+    outcome: Outcome
+    reference: str = ""
+    key: str = ""
+    payment_reference: str = ""
+    amount: Money | None = None
+    code: str = ""
+    message: str = ""
+    occurred_at: datetime | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """A knock whose words are not believed: go and ask about this payment or refund."""
+
+    payment_reference: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A webhook exactly as it arrived: header names in lower case, body as raw bytes."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Gateway(ABC):
+    """A translator for one gateway; built from plain strings, it holds one account's credentials and nothing else."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    needs: ClassVar[Sequence[str]]  # required configuration keys
+    takes: ClassVar[Mapping[str, str]] = {}  # optional configuration keys and their defaults
+    secrets: ClassVar[Sequence[str]] = ()  # which of them are never shown
+    hosts: ClassVar[Mapping[str, str]] = {}  # "sandbox" and "live" base URLs by their documentation
+    can: ClassVar[Capabilities]
+    poll_plan: ClassVar[Sequence[timedelta]]  # pauses between look-ups; the last one repeats
+    key_window: ClassVar[timedelta | None] = None  # how long they honour a key
+    quiet_window: ClassVar[timedelta] = timedelta(minutes=15)  # after it, an unseen order can no longer arrive
+    webhook_answer: ClassVar[bytes] = b""
+    webhook_type: ClassVar[str] = "application/json"
+    detail_labels: ClassVar[Mapping[str, str]] = {}  # plain words for the keys of `details`
+
+    def __init__(self, config: Mapping[str, str]) -> None:
+        missing = [key for key in self.needs if not config.get(key, "").strip()]
+        if missing:
+            raise Misconfigured(f"{self.label} needs {', '.join(missing)}.")
+        self.config: Mapping[str, str] = {**self.takes, **{key: text for key, text in config.items() if text}}
+        self.http = HttpClient(self.config.get("URL", ""))
+
+    def check(self, order: RefundOrder) -> str:
+        """A sentence about what this wire cannot carry, or "": lengths, patterns, currency. No network."""
+        return ""
+
+    def before(self, order: RefundOrder) -> Mapping[str, object]:
+        """What they show before we ask, where they keep no key of ours. Raises NotSent or NoAnswer."""
+        return {}
+
+    @abstractmethod
+    def refund(self, order: RefundOrder) -> RefundUpdate:
+        """Ask for the refund, once. Raises NotSent or NoAnswer; a FAILED answer is a definite refusal."""
+
+    def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
+        """All refunds they show for the order's payment; [] is a clean absence. Any doubt raises NoAnswer or NotSent."""
+        raise Misconfigured(f"{self.label} offers no look-up.")
+
+    def cancel(self, order: RefundOrder) -> RefundUpdate:
+        """Ask to cancel a refund that is not carried out yet. Raises NotSent or NoAnswer."""
+        raise Misconfigured(f"{self.label} cannot cancel a refund.")
+
+    def webhook_key(self) -> str:
+        """The public key (PEM) that they sign deliveries with, fetched now; "" where there is none."""
+        return ""
+
+    def verify_webhook(self, delivery: Delivery) -> None:
+        """Raises BadWebhook unless the delivery is theirs; Misconfigured when we lack the key to tell."""
+        raise BadWebhook(f"{self.label} deliveries are not accepted.")
+
+    def read_webhook(self, delivery: Delivery) -> list[RefundUpdate | Nudge]:
+        """What a verified delivery says. Raises BadWebhook when it cannot be read."""
+        raise BadWebhook(f"{self.label} deliveries are not read.")
