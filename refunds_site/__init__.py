@@ -1,0 +1,1 @@
+"""The site: settings, URLs and the WSGI door. No business lives here."""

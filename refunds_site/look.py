@@ -1,0 +1,79 @@
+"""How the desk looks: unfold's title, colours and navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+
+
+def may(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)
+
+
+def screen(title: str, icon: str, model: str) -> dict[str, Any]:
+    """One line of the navigation, shown to those who may view the model ("app.model")."""
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": may(f"{app}.view_{name}"),
+    }
+
+
+NAVIGATION = [
+    {
+        "items": [
+            screen("Payments", "payments", "refunds.payment"),
+            screen("Refunds", "undo", "refunds.refund"),
+            screen("Reasons", "sell", "refunds.refundreason"),
+        ]
+    },
+    {
+        "separator": True,
+        "items": [
+            screen("Accounts", "account_balance", "refunds.account"),
+            screen("Deliveries", "inbox", "refunds.delivery"),
+            screen("People", "group", "auth.user"),
+        ],
+    },
+]
+
+# A quiet blue; 600 carries white text with a contrast above 4.5.
+PRIMARY = {
+    "50": "oklch(97.5% .010 245)",
+    "100": "oklch(94.5% .022 245)",
+    "200": "oklch(89.5% .042 246)",
+    "300": "oklch(82% .070 247)",
+    "400": "oklch(72% .100 248)",
+    "500": "oklch(64% .115 249)",
+    "600": "oklch(50% .110 250)",
+    "700": "oklch(43.5% .098 251)",
+    "800": "oklch(37.5% .080 252)",
+    "900": "oklch(32% .062 253)",
+    "950": "oklch(24% .045 254)",
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Refund desk",
+    "SITE_HEADER": "Refund desk",
+    "SITE_SYMBOL": "undo",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {"primary": PRIMARY},
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
+}
+
+
+def on_account_pages(request: HttpRequest) -> dict[str, Any]:
+    """The admin's colours and title for the login pages, which stand outside the admin."""
+    from django.contrib import admin
+
+    match = request.resolver_match
+    if match is None or not (match.url_name or "").startswith("account_"):
+        return {}
+    return admin.site.each_context(request)

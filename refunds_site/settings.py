@@ -1,0 +1,215 @@
+"""Every setting of the site, read from the environment; gateway keys are read by refunds/accounts.py alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+
+from refunds_site.look import UNFOLD  # noqa: F401  Django reads it from here
+
+# --- Where settings come from: real variables win over .env; NAME_FILE names a file that holds the value ---
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+ENV = environ.FileAwareEnv()
+if os.environ.get("READ_DOT_ENV", "on").lower() not in ("off", "false", "no", "0"):
+    ENV.read_env(BASE_DIR / ".env")
+
+DEBUG = ENV.bool("DEBUG", default=False)
+PORT = ENV.int("PORT", default=8000)
+SANDBOX_PORT = ENV.int("SANDBOX_PORT", default=8001)
+PUBLIC_URL = ENV.str("PUBLIC_URL", default="").strip().rstrip("/")
+
+# --- Secrets and hosts ---
+
+# Read past the reader's casts: it takes a leading "$" for the name of another variable.
+SECRET_KEY = ENV.ENVIRON.get("SECRET_KEY", "").strip()
+if not SECRET_KEY and DEBUG:
+    SECRET_KEY = secrets.token_urlsafe(64)
+
+ALLOWED_HOSTS = ENV.list("ALLOWED_HOSTS", default=[host] if (host := urlsplit(PUBLIC_URL).hostname) else [])
+if DEBUG:
+    ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+
+# --- Apps; unfold stands before the admin because it replaces its templates ---
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_fsm",
+    "django_tasks",
+    "django_tasks_db",
+    "refunds",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "refunds_site.urls"
+WSGI_APPLICATION = "refunds_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "refunds_site.look.on_account_pages",
+            ],
+        },
+    },
+]
+
+# --- Database: SQLite by default, PostgreSQL by DATABASE_URL; ATOMIC_REQUESTS never (no lock while the network is used) ---
+
+DATABASE = ENV.db_url("DATABASE_URL", default="sqlite:///var/refunds.sqlite3")
+DATABASE.setdefault("OPTIONS", {})
+if DATABASE["ENGINE"].endswith("sqlite3"):
+    if DATABASE["NAME"] != ":memory:":
+        DATABASE["NAME"] = BASE_DIR / DATABASE["NAME"]
+        DATABASE["NAME"].parent.mkdir(parents=True, exist_ok=True)
+    # IMMEDIATE: two writers queue up instead of one of them failing half-way.
+    DATABASE["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+        **DATABASE["OPTIONS"],
+    }
+elif pool_size := ENV.int("DATABASE_POOL", default=0):
+    DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 20}
+if "pool" not in DATABASE["OPTIONS"]:
+    DATABASE.setdefault("CONN_MAX_AGE", ENV.int("CONN_MAX_AGE", default=60))
+    DATABASE["CONN_HEALTH_CHECKS"] = True
+DATABASES = {"default": DATABASE}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache: in the database, since the lock-out of the login must hold over all processes of the web server ---
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "site_cache",  # made by `manage.py createcachetable`
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # the default of 300 would throw lock-outs away
+    }
+}
+
+# --- Jobs: Django's Tasks API; a row is written in the caller's transaction, services enqueue by on_commit ---
+
+TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_db.DatabaseBackend")}}
+
+# --- Login: by user name and password; nobody signs up ---
+
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
+LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_ADAPTER = "refunds_site.login.StaffOnly"
+ACCOUNT_FORMS = {
+    "login": "refunds_site.login.LoginForm",
+    "change_password": "refunds_site.login.ChangePasswordForm",
+}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = False
+ALLAUTH_TRUSTED_PROXY_COUNT = ENV.int("TRUSTED_PROXIES", default=0)
+
+# The demo's password "demo" is weak on purpose; it exists with DEBUG only.
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+    if not DEBUG
+]
+
+# --- Transport: HTTPS is off only for the demo and the tests, which speak plain HTTP to loopback ---
+
+HTTPS = ENV.bool("HTTPS", default=not DEBUG)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = ENV.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.bool("HSTS_SUBDOMAINS", default=False)
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+X_FRAME_OPTIONS = "DENY"
+if proxy_header := ENV.str("PROXY_HTTPS_HEADER", default=""):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.strip().upper().replace("-", "_"), "https")
+
+# unfold needs Alpine's evaluated expressions and inline styles, and nothing more.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Static files by whitenoise: from STATIC_ROOT once collected, else straight from the packages (demo, tests) ---
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.is_dir()
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 0 if DEBUG else 600
+
+# --- Words and times: stored in UTC, shown in TIME_ZONE ---
+
+USE_TZ = True
+TIME_ZONE = ENV.str("TIME_ZONE", default="UTC")
+LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
+
+# --- Logs: one readable line each, to the terminal ---
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s  %(message)s", "datefmt": "%H:%M:%S"}},
+    "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["terminal"], "level": ENV.str("LOG_LEVEL", default="INFO").upper()},
+    "loggers": {"django.server": {"handlers": ["terminal"], "propagate": False}},
+}
