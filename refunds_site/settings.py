@@ -92,7 +92,7 @@ TEMPLATES = [
     },
 ]
 
-# --- Database: SQLite by default, PostgreSQL by DATABASE_URL; ATOMIC_REQUESTS never (no lock while the network is used) ---
+# --- Database: SQLite, or PostgreSQL by DATABASE_URL; ATOMIC_REQUESTS never: no lock while we wait for a gateway ---
 
 DATABASE = ENV.db_url("DATABASE_URL", default="sqlite:///var/refunds.sqlite3")
 DATABASE.setdefault("OPTIONS", {})

