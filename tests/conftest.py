@@ -1,4 +1,4 @@
-"""The tests' ground: their environment, one database per worker, and a flush that gets past the guards."""
+"""The tests' ground: one database per worker, and a flush that gets past the guards."""
 
 from __future__ import annotations
 
@@ -7,36 +7,25 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from django.conf import settings
 
-# Set before the settings are read, so that no .env and no demo leaks into a test.
-os.environ.update(
-    READ_DOT_ENV="off",
-    SECRET_KEY="only-for-tests-" + "0123456789abcdef" * 4,
-    DEBUG="off",
-    HTTPS="off",
-    ALLOWED_HOSTS="testserver,127.0.0.1,localhost",
-    PUBLIC_URL="https://refunds.example",
-    GATEWAY_ACCOUNTS="payerly-eu:payerly",
-    PAYERLY_EU_URL="http://127.0.0.1:9/payerly/v1",
-    PAYERLY_EU_TOKEN="token-for-tests-0123456789",
-    LOG_LEVEL="WARNING",
-)
-for name in ("SECRET_KEY_FILE", "DATABASE_URL_FILE", "PAYERLY_EU_TOKEN_FILE", "PAYERLY_EU_MODE", "TASKS_BACKEND"):
-    os.environ.pop(name, None)
-os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or "sqlite:///:memory:"
+
+def pytest_report_header() -> str:
+    return f"database: {'PostgreSQL' if os.environ.get('TEST_DATABASE_URL') else 'SQLite'}"
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(request: pytest.FixtureRequest) -> Iterator[None]:
     """A file for SQLite, so that threads and processes see the same rows; a name of its own for every worker."""
-    from django.conf import settings
-
     database = settings.DATABASES["default"]
+    is_file = database["ENGINE"] == "django.db.backends.sqlite3"
+    assert is_file != bool(os.environ.get("TEST_DATABASE_URL")), "This is not the database that was asked for."
     worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
     folder = Path(tempfile.mkdtemp(prefix="refunds-test-"))
-    name = str(folder / f"{worker}.sqlite3") if "sqlite3" in database["ENGINE"] else f"test_{database['NAME']}_{worker}"
+    name = str(folder / f"{worker}.sqlite3") if is_file else f"test_{database['NAME']}_{worker}"
     database.setdefault("TEST", {})["NAME"] = name
     yield
     shutil.rmtree(folder, ignore_errors=True)
@@ -69,3 +58,15 @@ def flush(case: object, original: object) -> None:
     cache.clear()
     people.create_groups(apps)
     reasons.create_reasons(apps)
+
+
+@pytest.fixture
+def process_environment(transactional_db: None) -> dict[str, str]:
+    """What a process started by a test gets, so that it works on the test's own database."""
+    from django.db import connection
+
+    name = str(connection.settings_dict["NAME"])
+    url = f"sqlite:///{name}"
+    if connection.vendor == "postgresql":
+        url = urlunsplit(urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}"))
+    return {**os.environ, "DATABASE_URL": url}
