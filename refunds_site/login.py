@@ -7,7 +7,7 @@ from typing import Any
 from allauth.account import forms
 from allauth.account.adapter import DefaultAccountAdapter
 from django.http import HttpRequest
-from unfold.widgets import UnfoldAdminPasswordInput, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 
 class StaffOnly(DefaultAccountAdapter):
@@ -20,7 +20,7 @@ class StaffOnly(DefaultAccountAdapter):
 class LoginForm(forms.LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        dress(self, login=UnfoldAdminTextInputWidget, password=UnfoldAdminPasswordInput)
+        dress(self, login=UnfoldAdminTextInputWidget, password=UnfoldAdminPasswordWidget)
         self.fields["login"].widget.attrs.update(autocomplete="username", autofocus=True)
         self.fields["password"].widget.attrs["autocomplete"] = "current-password"
 
@@ -28,11 +28,12 @@ class LoginForm(forms.LoginForm):
 class ChangePasswordForm(forms.ChangePasswordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        dress(self, **dict.fromkeys(self.fields, UnfoldAdminPasswordInput))
+        dress(self, **dict.fromkeys(self.fields, UnfoldAdminPasswordWidget))
 
 
 def dress(form: Any, **widgets: type) -> None:
     """Give fields unfold's widgets; their names in the page stay the same."""
     for name, widget in widgets.items():
-        form.fields[name].widget = widget()
-        form.fields[name].help_text = ""
+        field = form.fields[name]
+        field.widget, field.help_text = widget(), ""
+        field.widget.is_required = field.required
