@@ -126,7 +126,7 @@ class Gateway(ABC):
     can: ClassVar[Capabilities]
     poll_plan: ClassVar[Sequence[timedelta]]  # pauses between look-ups; the last one repeats
     key_window: ClassVar[timedelta | None] = None  # how long they honour a key
-    quiet_window: ClassVar[timedelta] = timedelta(minutes=15)  # after it, an unseen order can no longer arrive
+    quiet_window: timedelta = timedelta(minutes=15)  # after it, an unseen order can no longer arrive
     webhook_answer: ClassVar[bytes] = b""
     webhook_type: ClassVar[str] = "application/json"
     detail_labels: ClassVar[Mapping[str, str]] = {}  # plain words for the keys of `details`
@@ -136,7 +136,7 @@ class Gateway(ABC):
         if missing:
             raise Misconfigured(f"{self.label} needs {', '.join(missing)}.")
         self.config: Mapping[str, str] = {**self.takes, **{key: text for key, text in config.items() if text}}
-        self.http = HttpClient(self.config.get("URL", ""))
+        self.http = HttpClient(self.config.get("URL", ""), secrets=[self.config.get(key, "") for key in self.secrets])
 
     def check(self, order: RefundOrder) -> str:
         """A sentence about what this wire cannot carry, or "": lengths, patterns, currency. No network."""
@@ -145,6 +145,10 @@ class Gateway(ABC):
     def before(self, order: RefundOrder) -> Mapping[str, object]:
         """What they show before we ask, where they keep no key of ours. Raises NotSent or NoAnswer."""
         return {}
+
+    def body(self, order: RefundOrder) -> bytes:
+        """The exact bytes that `refund` sends for this order, where they are the same each time; else b""."""
+        return b""
 
     @abstractmethod
     def refund(self, order: RefundOrder) -> RefundUpdate:

@@ -1,0 +1,186 @@
+"""The steps as buttons, pages and bulk actions, from one table. GET asks, POST does, the service decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+
+from refunds import policy, services
+from refunds.models import Refund, Status
+
+ANY_SENT = frozenset(
+    {Status.UNKNOWN, Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.REVERSED, Status.WITHDRAWN}
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One verb. `statuses` and `whose` only decide whether a button is shown; the service has the last word.
+
+    `asks` is the question that the page puts, "" when a click is enough; `do(refund_id, user, seen, text)` takes it.
+    """
+
+    name: str
+    label: str
+    right: str
+    statuses: frozenset[Status]
+    whose: str  # "others", "own" or "any"
+    explains: str
+    do: Callable[[int, AbstractBaseUser, int, str], Refund]
+    done: str
+    asks: str = ""
+    bulk: str = ""
+    tone: str = "plain"
+    decides: bool = False
+
+    def fits(self, refund: Refund, user: AbstractBaseUser) -> bool:
+        """Whether to offer it to this person now."""
+        own = refund.requested_by_id == user.pk
+        mine = {"any": True, "own": own, "others": not own and refund.requested_by_id is not None}[self.whose]
+        sent = self.statuses is not ANY_SENT or refund.sent_at is not None
+        return mine and sent and refund.status in self.statuses and policy.may(user, self.right)
+
+    @property
+    def codename(self) -> str:
+        return self.right.split(".")[1]
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step(
+            "approve",
+            "Approve and send",
+            policy.APPROVE,
+            frozenset({Status.REQUESTED}),
+            "others",
+            "The refund is sent to the gateway as soon as you approve it.",
+            lambda pk, user, seen, text: services.approve_refund(pk, user, seen=seen),
+            "is approved and on its way",
+            bulk="Approve and send selected",
+            tone="primary",
+            decides=True,
+        ),
+        Step(
+            "return",
+            "Return…",
+            policy.APPROVE,
+            frozenset({Status.REQUESTED}),
+            "others",
+            "The refund goes back to the requester, who answers and resubmits it. The amount stays held.",
+            lambda pk, user, seen, text: services.return_refund(pk, user, text, seen=seen),
+            "went back to the requester",
+            asks="What do you need to know?",
+            bulk="Return…",
+            decides=True,
+        ),
+        Step(
+            "reject",
+            "Reject…",
+            policy.APPROVE,
+            frozenset({Status.REQUESTED}),
+            "others",
+            "The refund ends here and the amount is free again. The requester reads your reason.",
+            lambda pk, user, seen, text: services.reject_refund(pk, user, text, seen=seen),
+            "is rejected",
+            asks="Why not?",
+            bulk="Reject…",
+            tone="danger",
+            decides=True,
+        ),
+        Step(
+            "unapprove",
+            "Take the approval back…",
+            policy.APPROVE,
+            frozenset({Status.APPROVED}),
+            "others",
+            "The refund waits for a decision again. This works until a worker has taken it.",
+            lambda pk, user, seen, text: services.unapprove_refund(pk, user, text, seen=seen),
+            "waits for a decision again",
+            asks="Why do you take it back?",
+        ),
+        Step(
+            "send",
+            "Send now",
+            policy.APPROVE,
+            frozenset({Status.APPROVED}),
+            "any",
+            "An approved refund that waits is tried at once.",
+            lambda pk, user, seen, text: services.send_now(pk, user, seen=seen),
+            "is tried at once",
+            bulk="Send selected approved refunds now",
+        ),
+        Step(
+            "check",
+            "Check with the gateway",
+            policy.SYNC,
+            ANY_SENT,
+            "any",
+            "The gateway is asked what became of it. Asking never sends money.",
+            lambda pk, user, seen, text: services.check_refund(pk, user),
+            "is being asked about",
+            bulk="Check selected with the gateway",
+        ),
+        Step(
+            "resubmit",
+            "Answer and resubmit…",
+            policy.REQUEST,
+            frozenset({Status.RETURNED}),
+            "own",
+            "Your answer goes to the approvers with the refund.",
+            lambda pk, user, seen, text: services.resubmit_refund(pk, user, text, seen=seen),
+            "waits for a decision again",
+            asks="Your answer",
+            tone="primary",
+        ),
+        Step(
+            "withdraw",
+            "Withdraw",
+            policy.REQUEST,
+            frozenset({Status.REQUESTED, Status.RETURNED, Status.APPROVED}),
+            "own",
+            "The refund ends here and the amount is free again.",
+            lambda pk, user, seen, text: services.withdraw_refund(pk, user, seen=seen),
+            "is withdrawn",
+            bulk="Withdraw selected",
+            tone="danger",
+        ),
+        Step(
+            "retry",
+            "Try again as a new refund",
+            policy.REQUEST,
+            frozenset({Status.FAILED, Status.REVERSED}),
+            "any",
+            "A new refund of the same amount and reason is requested; somebody else has to approve it.",
+            lambda pk, user, seen, text: services.retry_refund(pk, user, seen=seen),
+            "waits for a decision",
+            tone="primary",
+        ),
+        Step(
+            "attend",
+            "I have looked at it…",
+            policy.DECLARE,
+            frozenset(Status),
+            "any",
+            "The call for attention is answered with your note. No status changes.",
+            lambda pk, user, seen, text: services.clear_attention(pk, user, text, seen=seen),
+            "is marked as looked at",
+            asks="What did you find?",
+        ),
+    )
+}
+
+
+def offered(refund: Refund, user: AbstractBaseUser) -> list[Step]:
+    """The buttons of a refund's page for this person."""
+    return [
+        step for step in STEPS.values() if step.fits(refund, user) and (step.name != "attend" or refund.needs_attention)
+    ]
+
+
+def context_of(refund: Refund) -> dict[str, Any]:
+    """What every page about one refund shows of it."""
+    return {"refund": refund, "payment": refund.payment, "opts": Refund._meta}

@@ -1,0 +1,12 @@
+"""Wires the app into Django: its name, its checks, nothing else."""
+
+from django.apps import AppConfig
+
+
+class RefundsConfig(AppConfig):
+    name = "refunds"
+    verbose_name = "Refund desk"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from refunds import checks  # noqa: F401  registers the system checks

@@ -1,0 +1,1 @@
+"""System checks: the site refuses to start half-configured, and says what to do."""

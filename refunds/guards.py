@@ -1,0 +1,144 @@
+"""Rules that the database itself keeps, by triggers, on SQLite and PostgreSQL. Installing them twice is harmless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Before `event` on `table`, refuse with `text` when `condition` holds (SQL over OLD and NEW)."""
+
+    name: str
+    table: str
+    event: str
+    text: str
+    condition: str = ""
+
+
+NO_DELETE = (
+    "account",
+    "approval",
+    "attempt",
+    "delivery",
+    "event",
+    "payment",
+    "reasonword",
+    "refund",
+    "refundreason",
+)
+FROZEN = {
+    "payment": ("account_id", "reference", "currency", "captured", "public_id"),
+    "refund": (
+        "payment_id",
+        "account_id",
+        "amount",
+        "key",
+        "requested_by_id",
+        "source",
+        "retry_of_id",
+        "requested_at",
+    ),
+}
+
+
+def _differs(column: str) -> str:
+    old, new = f'OLD."{column}"', f'NEW."{column}"'
+    return f"({old} <> {new} OR ({old} IS NULL) <> ({new} IS NULL))"
+
+
+GUARDS: tuple[Guard, ...] = (
+    *(Guard(f"guard_{t}_no_delete", f"refunds_{t}", "DELETE", f"A {t} is never deleted.") for t in NO_DELETE),
+    Guard(
+        "guard_event_no_update",
+        "refunds_event",
+        "UPDATE",
+        "The journal is never rewritten.",
+    ),
+    Guard(
+        "guard_approval_no_update",
+        "refunds_approval",
+        "UPDATE",
+        "An approval is never rewritten.",
+    ),
+    *(
+        Guard(
+            f"guard_{table}_frozen",
+            f"refunds_{table}",
+            "UPDATE",
+            f"The money fields of a {table} never change.",
+            " OR ".join(_differs(column) for column in columns),
+        )
+        for table, columns in FROZEN.items()
+    ),
+    Guard(
+        "guard_approval_of_the_requester",
+        "refunds_approval",
+        "INSERT",
+        "The approval names another requester than the refund.",
+        'NOT EXISTS (SELECT 1 FROM refunds_refund r WHERE r.id = NEW."refund_id" AND r.requested_by_id = NEW."requester_id")',
+    ),
+)
+
+
+def _sqlite(guard: Guard) -> list[str]:
+    when = f"WHEN {guard.condition}" if guard.condition else ""
+    return [
+        f"DROP TRIGGER IF EXISTS {guard.name}",
+        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW {when} "
+        f"BEGIN SELECT RAISE(ABORT, '{guard.text}'); END",
+    ]
+
+
+def _postgresql(guard: Guard) -> list[str]:
+    # A trigger's WHEN takes no subquery in PostgreSQL, so the condition stands in the function.
+    result = "OLD" if guard.event == "DELETE" else "NEW"
+    refuse = f"RAISE EXCEPTION '{guard.text}' USING ERRCODE = 'integrity_constraint_violation';"
+    body = f"IF {guard.condition} THEN {refuse} END IF; RETURN {result};" if guard.condition else refuse
+    statements = [
+        f"CREATE OR REPLACE FUNCTION {guard.name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$",
+        f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}",
+        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW EXECUTE FUNCTION {guard.name}()",
+    ]
+    if guard.event == "DELETE":
+        truncate = f"{guard.name}_all"
+        statements += [
+            f"DROP TRIGGER IF EXISTS {truncate} ON {guard.table}",
+            f"CREATE TRIGGER {truncate} BEFORE TRUNCATE ON {guard.table} FOR EACH STATEMENT "
+            f"EXECUTE FUNCTION {guard.name}()",
+        ]
+    return statements
+
+
+SQL = {"sqlite": _sqlite, "postgresql": _postgresql}
+
+
+def install(connection: Any) -> None:
+    """Put every guard in place."""
+    with connection.cursor() as cursor:
+        for guard in GUARDS:
+            for statement in SQL[connection.vendor](guard):
+                cursor.execute(statement)
+
+
+def remove(connection: Any) -> None:
+    """Take every guard away; only for a test's flush and for a migration that rebuilds a guarded table."""
+    on = " ON {0.table}" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        for guard in GUARDS:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {guard.name}{on.format(guard)}")
+            if connection.vendor == "postgresql" and guard.event == "DELETE":
+                cursor.execute(f"DROP TRIGGER IF EXISTS {guard.name}_all ON {guard.table}")
+
+
+def missing(connection: Any) -> list[str]:
+    """Names of the guards that the database's own catalogue does not show."""
+    query = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        found = {row[0] for row in cursor.fetchall()}
+    return [guard.name for guard in GUARDS if guard.name not in found]

@@ -1,0 +1,38 @@
+"""The jobs, on Django's Tasks API. Each is a ticket for one moment; a lost, doubled or late one harms nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django_tasks import task
+
+from refunds import services
+from refunds.keys import fetch_webhook_key
+
+
+@task()
+def turn(refund_id: int, booked_for: str) -> None:
+    services.take_turn(refund_id, datetime.fromisoformat(booked_for))
+
+
+@task()
+def payment_turn(payment_id: int, booked_for: str) -> None:
+    services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for))
+
+
+@task()
+def key_fetch(account_id: int) -> None:
+    fetch_webhook_key(account_id)
+
+
+def wake(refund_id: int, at: datetime) -> None:
+    """Have a refund's turn taken at `at` (UTC), the moment its row is booked for."""
+    turn.using(run_after=at).enqueue(refund_id, at.isoformat())
+
+
+def wake_payment(payment_id: int, at: datetime) -> None:
+    payment_turn.using(run_after=at).enqueue(payment_id, at.isoformat())
+
+
+def wake_key_fetch(account_id: int) -> None:
+    key_fetch.enqueue(account_id)

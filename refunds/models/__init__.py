@@ -1,0 +1,23 @@
+"""What the back office remembers. Fields, constraints and transitions; no steps, no network."""
+
+from refunds.models.account import Account
+from refunds.models.approval import Approval
+from refunds.models.attempt import Attempt
+from refunds.models.delivery import Delivery
+from refunds.models.event import Event
+from refunds.models.payment import Payment
+from refunds.models.reason import ReasonWord, RefundReason
+from refunds.models.refund import Refund, Status
+
+__all__ = [
+    "Account",
+    "Approval",
+    "Attempt",
+    "Delivery",
+    "Event",
+    "Payment",
+    "ReasonWord",
+    "Refund",
+    "RefundReason",
+    "Status",
+]

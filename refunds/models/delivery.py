@@ -1,0 +1,40 @@
+"""A webhook exactly as it arrived, with what became of it. Kept for ever, so that a replay is recognised."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Delivery(models.Model):
+    """Only verified deliveries are kept; `digest` is the SHA-256 of the body and makes a repeat harmless."""
+
+    class Result(models.TextChoices):
+        APPLIED = "applied", "applied"
+        EVIDENCE = "evidence", "kept as evidence"
+        KNOCK = "knock", "asked the gateway"
+        UNMATCHED = "unmatched", "unmatched"
+        IGNORED = "ignored", "ignored"
+        UNREADABLE = "unreadable", "unreadable"
+
+    account = models.ForeignKey("refunds.Account", models.PROTECT, related_name="deliveries")
+    refund = models.ForeignKey(
+        "refunds.Refund",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+    )
+    received_at = models.DateTimeField()
+    headers = models.JSONField(default=dict)
+    body = models.TextField()
+    digest = models.CharField(max_length=64)
+    result = models.CharField(max_length=12, choices=Result, default=Result.IGNORED)
+    why = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("-pk",)
+        verbose_name_plural = "deliveries"
+        constraints = (models.UniqueConstraint(fields=("account", "digest"), name="delivery_once"),)
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk}"

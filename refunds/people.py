@@ -1,0 +1,58 @@
+"""The six groups and their rights. Nobody both administers people and moves money."""
+
+from __future__ import annotations
+
+from typing import Any
+
+READ = (
+    "view_payment",
+    "view_refund",
+    "view_refundreason",
+    "view_reasonword",
+    "view_account",
+    "view_event",
+    "view_attempt",
+    "view_approval",
+)
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Agents": (*READ, "request_refund", "sync_refund"),
+    "Approvers": (*READ, "approve_refund", "sync_refund"),
+    "Finance": (
+        *READ,
+        "view_delivery",
+        "declare_refund",
+        "sync_refund",
+        "import_payments",
+        "view_raw_exchange",
+    ),
+    "Auditors": (
+        *READ,
+        "view_delivery",
+        "view_raw_exchange",
+        "view_user",
+        "view_group",
+    ),
+    "Gateway admins": (
+        "view_account",
+        "change_account",
+        "view_delivery",
+        "view_refundreason",
+        "add_refundreason",
+        "change_refundreason",
+        "view_reasonword",
+        "add_reasonword",
+        "change_reasonword",
+    ),
+    "User admins": ("view_user", "add_user", "change_user", "view_group"),
+}
+
+
+def create_groups(apps: Any) -> None:
+    """Make the groups what this table says; safe to repeat. Needs the permissions to exist already."""
+    group_model = apps.get_model("auth", "Group")
+    permission_model = apps.get_model("auth", "Permission")
+    for name, rights in GROUPS.items():
+        group, _ = group_model.objects.get_or_create(name=name)
+        found = permission_model.objects.filter(codename__in=rights, content_type__app_label__in=("refunds", "auth"))
+        group.permissions.set(found)

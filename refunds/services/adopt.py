@@ -1,0 +1,72 @@
+"""Refunds that were made in the gateway's own screens: taken in as what they are, so that the sums stay true."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from gateways.contract import Outcome, RefundUpdate
+from gateways.registry import gateway_class
+from refunds.models import Event, Payment, Refund, Status
+from refunds.services.actor import Actor, Mouth
+from refunds.services.steps import move_payment
+
+TOO_MUCH = "With this refund from the gateway's own screens, more is spoken for than was captured."
+STATUS = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCESSING}
+
+
+@transaction.atomic
+def adopt_refund(payment_id: int, update: RefundUpdate, *, keys_are_shown: bool) -> Refund | None:
+    """Nothing → processing or succeeded, from an authenticated look-up only; recorded even if it over-commits."""
+    payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
+    if not _may_be_adopted(payment, update, keys_are_shown):
+        return None
+    now = timezone.now()
+    status = STATUS[update.outcome]
+    refund = Refund.objects.create(
+        payment=payment,
+        account=payment.account,
+        source=Refund.Source.GATEWAY,
+        amount=update.amount.minor,
+        status=status,
+        requested_at=now,
+        sent_at=now,
+        needs_attention=TOO_MUCH if update.amount.minor > payment.free else "",
+        final_at=now if status == Status.SUCCEEDED else None,
+        reference=update.reference,
+        details=dict(update.details),
+        identifiers=" ".join(filter(None, [update.reference, update.key, *update.details.values()])),
+        said_at=update.occurred_at,
+        ask_at=None if status == Status.SUCCEEDED else now,
+    )
+    actor = Actor.gateway(gateway_class(payment.account.gateway).label, Mouth.LOOK_UP)
+    Event.objects.create(
+        payment=payment,
+        refund=refund,
+        sequence=refund.version,
+        step="adopted",
+        to_status=status,
+        actor=actor.name,
+        source=actor.source,
+        at=now,
+        text=f"Found at the gateway: {update.amount} {update.amount.currency}, reference {update.reference}.",
+        data={"key": update.key, "outcome": update.outcome},
+    )
+    purse = "refunded" if status == Status.SUCCEEDED else "held"
+    Payment.objects.filter(pk=payment.pk).update(**{purse: F(purse) + refund.amount})
+    if purse == "refunded":
+        move_payment(payment.pk, actor, because=refund)
+    return refund
+
+
+def _may_be_adopted(payment: Payment, update: RefundUpdate, keys_are_shown: bool) -> bool:
+    """Never what could be ours: while one of ours is on its way, only a gateway that shows keys can tell."""
+    if update.outcome not in STATUS or not update.reference or update.amount is None:
+        return False
+    if update.amount.currency != payment.currency:
+        return False
+    if Refund.objects.filter(account=payment.account, reference=update.reference).exists():
+        return False
+    ours_may_be_on_its_way = payment.refunds.filter(status__in=(Status.SENDING, Status.UNKNOWN)).exists()
+    return (keys_are_shown and bool(update.key)) or not ours_may_be_on_its_way

@@ -1,0 +1,75 @@
+"""What a verified webhook does: a word is recorded and looked up, a knock only puts a question in line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from gateways.contract import Nudge, RefundUpdate
+from refunds.models import Account, Delivery, Payment, Refund
+from refunds.models.refund import AT_THE_GATEWAY
+from refunds.services.actor import Mouth
+from refunds.services.record import record_update
+from refunds.services.steps import wake_at
+
+Verdict = tuple[Delivery.Result, str, Refund | None]
+KNOCK_PAUSE = timedelta(seconds=30)  # however often they knock, we ask no more often than this
+
+
+@transaction.atomic
+def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
+    """A believed word about one refund: recorded at once, and confirmed by a look-up."""
+    refund = _refund_of(delivery.account, update)
+    if refund is None:
+        return _unmatched(delivery.account, update.payment_reference)
+    event = record_update(refund.pk, update, Mouth.WEBHOOK)
+    if event is None:
+        return Delivery.Result.EVIDENCE, "Nothing new.", refund
+    moved = event.from_status != event.to_status
+    return (Delivery.Result.APPLIED if moved else Delivery.Result.EVIDENCE), event.text[:300], refund
+
+
+@transaction.atomic
+def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
+    """Their words are not believed: the refunds of that payment that are on their way are asked about soon."""
+    account = delivery.account
+    about = Q(payment__reference=item.payment_reference) if item.payment_reference else Q(reference=item.reference)
+    refunds = Refund.objects.filter(about, account=account, status__in=AT_THE_GATEWAY)
+    soon = timezone.now() + timedelta(seconds=1)
+    for refund in refunds:
+        rested = Refund.objects.filter(pk=refund.pk, ask_at__gt=soon).exclude(
+            attempts__kind="look_up", attempts__started_at__gt=timezone.now() - KNOCK_PAUSE
+        )
+        if rested.update(ask_at=soon):
+            wake_at(refund, soon)
+    if refunds:
+        return Delivery.Result.KNOCK, "The gateway is asked.", refunds[0]
+    return Delivery.Result.IGNORED, "No refund of ours is on its way there.", None
+
+
+def _refund_of(account: Account, update: RefundUpdate) -> Refund | None:
+    """Ours by key, or theirs by reference; the account of the URL decides whose it can be."""
+    ours = Refund.objects.filter(account=account)
+    by_key = ours.filter(key=update.key).first() if _is_uuid(update.key) else None
+    return by_key or (ours.filter(reference=update.reference).first() if update.reference else None)
+
+
+def _is_uuid(text: str) -> bool:
+    hexadecimal = text.replace("-", "")
+    return len(text) == 36 and len(hexadecimal) == 32 and all(c in "0123456789abcdefABCDEF" for c in hexadecimal)
+
+
+def _unmatched(account: Account, payment_reference: str) -> Verdict:
+    """No refund of ours: kept for people to see; if the payment is ours, the gateway is asked what it shows."""
+    payment = Payment.objects.filter(account=account, reference=payment_reference).first()
+    if payment is None:
+        return Delivery.Result.UNMATCHED, "Neither the refund nor the payment is known here.", None
+    from refunds import jobs
+
+    soon = timezone.now()
+    if Payment.objects.filter(pk=payment.pk, ask_at=None).update(ask_at=soon):
+        transaction.on_commit(lambda: jobs.wake_payment(payment.pk, soon), robust=True)
+    return Delivery.Result.UNMATCHED, f"The refund is unknown; {payment} is asked about.", None

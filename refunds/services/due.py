@@ -1,0 +1,93 @@
+"""When a refund is due: `ask_at` is the truth, a job is only a ticket for one moment of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from gateways.contract import Webhooks
+from gateways.registry import gateway_class
+from refunds.models import Account, Payment, Refund
+
+GRACE = timedelta(minutes=2)  # a job that was lost comes back after it
+SWEEP_LIMIT = 500
+KEY_PAUSE = timedelta(minutes=10)
+
+
+def pause(refund: Refund, asks: int) -> timedelta:
+    """How long to wait before ask number `asks` (0 is the first), by the gateway's plan, give or take a tenth."""
+    plan = gateway_class(refund.account.gateway).poll_plan
+    return plan[min(asks, len(plan) - 1)] * random.uniform(0.9, 1.1)
+
+
+def first_ask(refund: Refund) -> datetime:
+    return timezone.now() + pause(refund, 0)
+
+
+def take_ticket(rows: Any, booked_for: datetime) -> bool:
+    """Whether this job may go on: the row still says the moment that the job was booked for, and now nobody else may."""
+    return rows.filter(ask_at=booked_for).update(ask_at=timezone.now() + GRACE) == 1
+
+
+def ask_again(refund: Refund, at: datetime, *, count: bool = True) -> None:
+    """Book the next ask of a refund that has not changed meanwhile; a changed one has booked its own."""
+    from refunds.services.steps import wake_at
+
+    with transaction.atomic():
+        unchanged = Refund.objects.filter(pk=refund.pk, version=refund.version)
+        if unchanged.update(ask_at=at, asks=F("asks") + (1 if count else 0)):
+            wake_at(refund, at)
+
+
+def sweep() -> int:
+    """Put what is due in line again, whoever lost it. Returns how many; safe from any number of workers."""
+    from refunds import jobs
+
+    now = timezone.now()
+    n_found = 0
+    for pk, ask_at in _due(Refund.objects, now):
+        n_found += _hand_out(Refund.objects.filter(pk=pk), ask_at, lambda at, pk=pk: jobs.wake(pk, at))
+    for pk, ask_at in _due(Payment.objects, now):
+        n_found += _hand_out(Payment.objects.filter(pk=pk), ask_at, lambda at, pk=pk: jobs.wake_payment(pk, at))
+    for account in Account.objects.filter(is_active=True, webhook_key=""):
+        if gateway_class(account.gateway).can.webhooks is Webhooks.SPEAK:
+            book_key_fetch(account)
+    return n_found
+
+
+def _due(rows: Any, now: datetime) -> Iterable[tuple[int, datetime]]:
+    return list(rows.filter(ask_at__lte=now).order_by("ask_at").values_list("pk", "ask_at")[:SWEEP_LIMIT])
+
+
+def _hand_out(row: Any, ask_at: datetime, wake: Any) -> int:
+    """Move the row on by a conditional UPDATE and give out a ticket for the new moment, to be used at once."""
+    moved_to = timezone.now() + GRACE
+    with transaction.atomic():
+        if row.filter(ask_at=ask_at).update(ask_at=moved_to) != 1:
+            return 0
+        transaction.on_commit(lambda: wake(moved_to), robust=True)
+    return 1
+
+
+def book_key_fetch(account: Account) -> bool:
+    """Have the account's webhook key fetched, at most once in ten minutes."""
+    from refunds import jobs
+
+    rested = Q(webhook_key_asked_at=None) | Q(webhook_key_asked_at__lt=timezone.now() - KEY_PAUSE)
+    with transaction.atomic():
+        if Account.objects.filter(rested, pk=account.pk).update(webhook_key_asked_at=timezone.now()) != 1:
+            return False
+        transaction.on_commit(lambda: jobs.wake_key_fetch(account.pk), robust=True)
+    return True
+
+
+def lease() -> timedelta:
+    """How long a claim is good for: at least three times what one call can take, the database's wait included."""
+    return timedelta(seconds=settings.LEASE_SECONDS)

@@ -1,0 +1,277 @@
+"""The one ear: what a gateway says about a refund, by whichever mouth, is heard here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from gateways.contract import Outcome, RefundUpdate
+from gateways.registry import gateway_class
+from refunds.models import Attempt, Event, Refund, Status
+from refunds.models.refund import UNSENT
+from refunds.services.actor import Actor, Mouth
+from refunds.services.due import first_ask
+from refunds.services.steps import locked, take_step
+
+NO_WORD = "There is still no final word from the gateway. Somebody should look in the gateway's own screens."
+NOT_REACHED = "The gateway could not be reached again and again; nothing was sent. Send it again once it is back."
+PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """One update about one refund, on its way to a decision."""
+
+    refund: Refund
+    update: RefundUpdate
+    mouth: Mouth
+    attempt: Attempt | None = None
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.gateway(gateway_class(self.refund.account.gateway).label, self.mouth)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal words: hearing the same again writes nothing."""
+        said = self.update
+        amount = [said.amount.minor, said.amount.currency] if said.amount else None
+        words = [said.outcome, said.reference, said.key, said.payment_reference, amount, said.code, said.message]
+        words.append(said.occurred_at.isoformat() if said.occurred_at else "")
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+    @property
+    def words(self) -> str:
+        said = " ".join(part for part in (self.update.code, self.update.message) if part)
+        return f"They say {self.update.outcome}" + (f": {said}" if said else "") + "."
+
+
+@transaction.atomic
+def record_update(refund_id: int, update: RefundUpdate, mouth: Mouth, attempt: Attempt | None = None) -> Event | None:
+    """Hear one update. Returns the journal line it led to, or None when it told us nothing new."""
+    refund = locked(refund_id)
+    hearing = Hearing(refund, update, mouth, attempt)
+    if difference := _difference(refund, update):
+        return _call_a_person(hearing, difference)
+    if _is_older(refund, update):
+        return _keep(hearing, "older than what we know")
+    return RULES[standing(refund), update.outcome](hearing)
+
+
+def standing(refund: Refund) -> str:
+    """The row of the table below that a refund stands in."""
+    if refund.status in (Status.FAILED, Status.REVERSED) or (refund.status == Status.WITHDRAWN and refund.sent_at):
+        return OVER
+    if refund.status in UNSENT:
+        return NEVER_SENT
+    return ON_ITS_WAY if refund.status in (Status.SENDING, Status.UNKNOWN) else refund.status
+
+
+def _difference(refund: Refund, update: RefundUpdate) -> str:
+    """A sentence when their echo is not our refund, or ""."""
+    pairs = (
+        ("key", update.key.lower(), str(refund.key) if refund.source == Refund.Source.HOUSE else ""),
+        ("payment", update.payment_reference, refund.payment.reference),
+        ("reference", update.reference, refund.reference),
+    )
+    for name, theirs, ours in pairs:
+        if theirs and ours and theirs != ours:
+            return f"They name the {name} {theirs}; ours is {ours}."
+    if update.amount and update.amount != refund.money:
+        return f"They say {update.amount} {update.amount.currency}; we asked {refund.money} {refund.money.currency}."
+    taken = Refund.objects.filter(account=refund.account, reference=update.reference).exclude(pk=refund.pk)
+    if update.reference and (other := taken.first()):
+        return f"They name the reference {update.reference}, which is {other}'s."
+    return ""
+
+
+def _is_older(refund: Refund, update: RefundUpdate) -> bool:
+    return bool(update.occurred_at and refund.said_at and update.occurred_at < refund.said_at)
+
+
+def _call_a_person(hearing: Hearing, why: str) -> Event | None:
+    """Moves nothing but out of sending, where nobody could rest; a person has to look."""
+    if _heard_before(hearing):
+        return None
+    move = hearing.refund.doubt if hearing.refund.status == Status.SENDING else None
+    return _take(hearing, "does not match", move, f"{why} {hearing.words}", needs_attention=why[:300], ask_later=True)
+
+
+def _keep(hearing: Hearing, why: str = "", **changes: Any) -> Event | None:
+    """Evidence: kept in the journal, nothing moves; the same again writes nothing."""
+    if _heard_before(hearing):
+        return None
+    text = f"{hearing.words} Kept as evidence" + (f": {why}." if why else ".")
+    return _take(hearing, "evidence", None, text, **changes)
+
+
+def _heard_before(hearing: Hearing) -> bool:
+    return hearing.refund.events.filter(heard=hearing.fingerprint).exists()
+
+
+def _take(
+    hearing: Hearing, step: str, move: Callable[[], None] | None, text: str, *, ask_later: bool = False, **changes: Any
+) -> Event:
+    refund = hearing.refund
+    if move and refund.needs_attention in PASSING:
+        changes.setdefault("needs_attention", "")
+    if move or ask_later:
+        changes.setdefault("asks", 0)
+    if ask_later:
+        changes.setdefault("ask_at", first_ask(refund))
+    data = {"outcome": hearing.update.outcome, "details": dict(hearing.update.details)}
+    return take_step(refund, step, hearing.actor, move=move, text=text, heard=hearing.fingerprint, data=data, **changes)
+
+
+def _learned(hearing: Hearing) -> dict[str, Any]:
+    """What this update adds to the refund itself: their ids, details and the time of their word."""
+    refund, update = hearing.refund, hearing.update
+    details = {**refund.details, **update.details}
+    reference = refund.reference or update.reference
+    ids = dict.fromkeys([reference, *(str(value) for value in details.values())])
+    learned: dict[str, Any] = {
+        "reference": reference,
+        "details": details,
+        "identifiers": " ".join(text for text in ids if text),
+    }
+    if update.occurred_at:
+        learned["said_at"] = update.occurred_at
+    return learned
+
+
+def _to_confirm(hearing: Hearing) -> dict[str, Any]:
+    """What a webhook alone has told is looked up at once."""
+    if hearing.mouth is Mouth.WEBHOOK:
+        return {"to_confirm": hearing.update.outcome, "ask_at": timezone.now()}
+    return {"to_confirm": "", "ask_at": None}
+
+
+# --- The rules: what one word does to a refund that stands in one row ---
+
+
+def process(hearing: Hearing) -> Event:
+    text = f"{hearing.words} The money is on its way."
+    return _take(hearing, "processing", hearing.refund.accept, text, ask_later=True, **_learned(hearing))
+
+
+def succeed(hearing: Hearing) -> Event:
+    changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
+    return _take(hearing, "succeeded", hearing.refund.succeed, hearing.words, **changes)
+
+
+def fail(hearing: Hearing) -> Event | None:
+    """A refusal in an answer speaks for its own attempt only: an earlier one may still have paid."""
+    refund = hearing.refund
+    if hearing.mouth is Mouth.ANSWER and (loses_force := _why_no_force(hearing)):
+        move = refund.doubt if refund.status == Status.SENDING else None
+        return _take(hearing, "refused, yet unclear", move, f"{hearing.words} {loses_force}", ask_later=True)
+    changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
+    return _take(hearing, "failed", refund.fail, hearing.words, **changes)
+
+
+def _why_no_force(hearing: Hearing) -> str:
+    refund, attempt = hearing.refund, hearing.attempt
+    if attempt is None:
+        return ""
+    if refund.status != Status.SENDING or refund.fence != attempt.fence:
+        return "It came too late to decide anything."
+    if not earlier_sends_never_left(refund, attempt):
+        return "An earlier order of the same refund may have been carried out, so we keep asking."
+    return ""
+
+
+def earlier_sends_never_left(refund: Refund, attempt: Attempt) -> bool:
+    earlier = refund.attempts.filter(kind=Attempt.Kind.SEND).exclude(pk=attempt.pk)
+    return not earlier.exclude(outcome=Attempt.Outcome.NOT_SENT).exists()
+
+
+def cancel(hearing: Hearing) -> Event | None:
+    refund = hearing.refund
+    if not refund.cancel_asked_at or refund.status == Status.SENDING:
+        return fail(hearing)
+    changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
+    return _take(hearing, "cancelled", refund.cancel, f"{hearing.words} Our cancel is confirmed.", **changes)
+
+
+def puzzle(hearing: Hearing) -> Event | None:
+    """A word we do not know: keep asking, and call a person."""
+    if _heard_before(hearing):
+        return None
+    refund, changes = hearing.refund, _learned(hearing)
+    why = f"They used a word that we do not know: “{hearing.update.code or hearing.update.message}”."[:300]
+    move = refund.accept if changes["reference"] else refund.doubt
+    settled = refund.status == Status.PROCESSING or (refund.status == Status.UNKNOWN and move == refund.doubt)
+    return _take(hearing, "unclear", None if settled else move, why, ask_later=True, needs_attention=why, **changes)
+
+
+def still(hearing: Hearing) -> Event | None:
+    return _keep(hearing, **_learned(hearing))
+
+
+def puzzled_after_all(hearing: Hearing) -> Event | None:
+    return _keep(hearing, "a word we do not know", needs_attention=f"After the end: {hearing.words}"[:300])
+
+
+def reverse(hearing: Hearing) -> Event | None:
+    """They paid, and now say otherwise: only an authenticated look-up is believed."""
+    if hearing.mouth is not Mouth.LOOK_UP:
+        return _look_it_up(hearing)
+    why = f"It had succeeded, and then came back: {hearing.words}"[:300]
+    changes = {**_learned(hearing), "to_confirm": "", "ask_at": None, "final_at": timezone.now()}
+    return _take(hearing, "reversed", hearing.refund.reverse, why, needs_attention=why, **changes)
+
+
+def doubt_the_end(hearing: Hearing) -> Event | None:
+    """It was over without money moving, and now they say it was paid."""
+    if hearing.mouth is not Mouth.LOOK_UP:
+        return _look_it_up(hearing)
+    why = f"It was {hearing.refund.get_status_display()}, and now: {hearing.words}"[:300]
+    changes = {**_learned(hearing), "to_confirm": "", "final_at": None}
+    return _take(hearing, "doubted", hearing.refund.doubt, why, needs_attention=why, ask_later=True, **changes)
+
+
+def _look_it_up(hearing: Hearing) -> Event | None:
+    if _heard_before(hearing):
+        return None
+    text = f"{hearing.words} That contradicts the end of this refund, so we look it up."
+    soon = {"ask_at": timezone.now(), "asks": 0, "to_confirm": hearing.update.outcome}
+    return _take(hearing, "contradicted", None, text, **soon)
+
+
+def too_early(hearing: Hearing) -> Event | None:
+    """They speak of a refund that we never sent: it must not be sent now."""
+    why = f"The gateway speaks of it, yet we never sent it. {hearing.words}"[:300]
+    return _keep(hearing, "we never sent it", needs_attention=why, may_not_be_sent=True)
+
+
+ON_ITS_WAY, OVER, NEVER_SENT = "on its way", "over", "never sent"
+
+RULES: dict[tuple[str, Outcome], Callable[[Hearing], Event | None]] = {
+    (ON_ITS_WAY, Outcome.PROCESSING): process,
+    (ON_ITS_WAY, Outcome.SUCCEEDED): succeed,
+    (ON_ITS_WAY, Outcome.FAILED): fail,
+    (ON_ITS_WAY, Outcome.CANCELLED): cancel,
+    (ON_ITS_WAY, Outcome.UNCLEAR): puzzle,
+    (Status.PROCESSING, Outcome.PROCESSING): still,
+    (Status.PROCESSING, Outcome.SUCCEEDED): succeed,
+    (Status.PROCESSING, Outcome.FAILED): fail,
+    (Status.PROCESSING, Outcome.CANCELLED): cancel,
+    (Status.PROCESSING, Outcome.UNCLEAR): puzzle,
+    (Status.SUCCEEDED, Outcome.PROCESSING): still,
+    (Status.SUCCEEDED, Outcome.SUCCEEDED): still,
+    (Status.SUCCEEDED, Outcome.FAILED): reverse,
+    (Status.SUCCEEDED, Outcome.CANCELLED): reverse,
+    (Status.SUCCEEDED, Outcome.UNCLEAR): puzzled_after_all,
+    (OVER, Outcome.PROCESSING): still,
+    (OVER, Outcome.SUCCEEDED): doubt_the_end,
+    (OVER, Outcome.FAILED): still,
+    (OVER, Outcome.CANCELLED): still,
+    (OVER, Outcome.UNCLEAR): puzzled_after_all,
+    **{(NEVER_SENT, outcome): too_early for outcome in Outcome},
+}

@@ -1,0 +1,160 @@
+"""The requester's steps: request, retry, resubmit, withdraw."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from refunds import policy
+from refunds.errors import BadInput, NotRefundable, TooMuch, WrongMoment
+from refunds.models import Event, Payment, Refund, RefundReason, Status
+from refunds.services.actor import Actor
+from refunds.services.orders import demand_carried, gateway_for
+from refunds.services.steps import locked, take_step
+
+
+@transaction.atomic
+def request_refund(
+    payment_id: int,
+    amount: int,
+    reason: RefundReason,
+    by: AbstractBaseUser,
+    *,
+    seen_free: int,
+    ticket: str = "",
+    internal_note: str = "",
+    retry_of: Refund | None = None,
+) -> Refund:
+    """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free."""
+    policy.demand(by, policy.REQUEST, "request a refund")
+    payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
+    policy.demand_refundable(payment)
+    if not reason.is_active:
+        raise BadInput(f"The reason “{reason}” is no longer in use. Choose another.")
+    if amount <= 0:
+        raise BadInput("The amount has to be more than zero.")
+    _hold(payment, amount, seen_free)
+    gateway = gateway_for(payment.account)
+    refund = Refund(
+        payment=payment,
+        account=payment.account,
+        amount=amount,
+        reason=reason,
+        reason_word=reason.word_for(payment.account.gateway),
+        public_note=reason.wording,
+        ticket=ticket.strip(),
+        internal_note=internal_note.strip(),
+        requested_by=by,
+        requested_at=timezone.now(),
+        retry_of=retry_of,
+        exclusive=not gateway.can.several,
+    )
+    demand_carried(refund, gateway)
+    _open(refund)
+    _write_first_line(refund, Actor.person(by))
+    return refund
+
+
+@transaction.atomic
+def retry_refund(failed_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+    """A new refund in place of one that definitely failed or came back: a new key, new approvals."""
+    failed = locked(failed_id, seen)
+    if failed.status not in (Status.FAILED, Status.REVERSED):
+        raise WrongMoment(f"{failed} is {failed.get_status_display()}: only a failed or reversed refund is retried.")
+    if failed.reason is None:
+        raise NotRefundable(f"{failed} was made at the gateway. Request a new refund on the payment instead.")
+    return request_refund(
+        failed.payment_id,
+        failed.amount,
+        failed.reason,
+        by,
+        seen_free=failed.payment.free,
+        ticket=failed.ticket,
+        internal_note=failed.internal_note,
+        retry_of=failed,
+    )
+
+
+@transaction.atomic
+def resubmit_refund(refund_id: int, by: AbstractBaseUser, answer: str, *, seen: int) -> Refund:
+    """Returned → requested, by the requester with an answer; earlier approvals no longer count."""
+    policy.demand(by, policy.REQUEST, "resubmit a refund")
+    refund = locked(refund_id, seen)
+    policy.demand_the_requester(by, refund, "resubmit")
+    policy.demand_refundable(refund.payment)
+    answer = spoken(answer, "Answer the question before you resubmit.")
+    take_step(refund, "resubmitted", Actor.person(by), move=refund.resubmit, text=answer, revision=refund.revision + 1)
+    return refund
+
+
+@transaction.atomic
+def withdraw_refund(refund_id: int, by: AbstractBaseUser, *, seen: int, why: str = "") -> Refund:
+    """Requested, returned or approved → withdrawn, by the requester, before it is sent."""
+    policy.demand(by, policy.REQUEST, "withdraw a refund")
+    refund = locked(refund_id, seen)
+    policy.demand_the_requester(by, refund, "withdraw")
+    take_step(
+        refund,
+        "withdrawn",
+        Actor.person(by),
+        move=refund.withdraw,
+        text=why.strip(),
+        final_at=timezone.now(),
+        ask_at=None,
+        needs_attention="",
+    )
+    return refund
+
+
+def spoken(text: str, otherwise: str) -> str:
+    """The text without blanks around it; `otherwise` is what we say when nothing is left."""
+    if not text.strip():
+        raise BadInput(otherwise)
+    return text.strip()
+
+
+def _hold(payment: Payment, amount: int, seen_free: int) -> None:
+    """Reserve the amount by one conditional UPDATE: right on both databases and in any interleaving."""
+    free = F("captured") - F("refunded") - F("held")
+    rows = Payment.objects.filter(pk=payment.pk).annotate(free_now=free)
+    if rows.filter(free_now=seen_free, free_now__gte=amount).update(held=F("held") + amount) == 1:
+        return
+    payment = Payment.objects.get(pk=payment.pk)
+    if payment.free != seen_free:
+        raise WrongMoment(
+            f"The free amount has changed while you were writing: it is {payment.money(payment.free)} "
+            f"{payment.currency} now. Please check the amount again."
+        )
+    raise TooMuch(
+        f"{payment.money(amount)} {payment.currency} is more than is free: "
+        f"{payment.money(payment.free)} {payment.currency} can still be refunded."
+    )
+
+
+def _open(refund: Refund) -> None:
+    try:
+        with transaction.atomic():
+            refund.save(force_insert=True)
+    except IntegrityError:
+        if refund.retry_of is None:
+            raise
+        raise WrongMoment(f"{refund.retry_of} is being retried already.") from None
+
+
+def _write_first_line(refund: Refund, by: Actor) -> None:
+    Event.objects.create(
+        payment=refund.payment,
+        refund=refund,
+        sequence=refund.version,
+        step="requested",
+        to_status=refund.status,
+        actor=by.name,
+        actor_user=by.user,
+        source=by.source,
+        at=refund.requested_at,
+        text=f"{refund.money} {refund.money.currency}: {refund.reason}."
+        + (f" A new try after {refund.retry_of}." if refund.retry_of else ""),
+        data={"amount": refund.amount, "currency": refund.payment.currency, "ticket": refund.ticket},
+    )

@@ -1,0 +1,275 @@
+"""Sending: claim and commit, look before, write the attempt and commit, call, hear. No transaction over the network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from gateways.contract import Gateway, Outcome, RefundOrder, Repeat
+from gateways.errors import NoAnswer, NotSent
+from refunds import policy
+from refunds.errors import NotRefundable, RefundError
+from refunds.models import Attempt, Refund, Status
+from refunds.models.refund import AT_THE_GATEWAY
+from refunds.services.actor import WORKER, Actor, Mouth
+from refunds.services.due import ask_again, first_ask, lease, pause
+from refunds.services.orders import as_json, demand_carried, digest_of, from_json, gateway_for, order_of
+from refunds.services.record import NOT_REACHED, record_update
+from refunds.services.steps import locked, take_step
+
+WAIT = timedelta(minutes=1)
+TRIES_BEFORE_A_CALL = 8
+MOST_SENDS = 5
+
+
+def send_refund(refund_id: int) -> None:
+    """Approved or unknown → sending → what the gateway says. Talks to the gateway, so never inside a transaction."""
+    refund = _claim(refund_id)
+    if refund is None:
+        return
+    gateway = gateway_for(refund.account)
+    gateway.http.not_after = refund.lease_until - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
+    order = _order_to_send(refund)
+    try:
+        before = gateway.before(order)
+    except (NotSent, NoAnswer) as accident:
+        _nothing_left_the_house(refund, str(accident), accident.retry_after)
+        return
+    attempt = _write_attempt(refund, gateway, order, dict(before))
+    if attempt is None:
+        return
+    _call(refund, gateway, attempt)
+
+
+def obstacle(refund: Refund) -> str:
+    """Why this approved refund waits and is not sent, or "": said on its page, and checked again at every claim."""
+    payment, account = refund.payment, refund.account
+    if refund.may_not_be_sent:
+        return "The gateway spoke of this refund before we ever sent it. Withdraw it and look there."
+    if account.paused_because:
+        return f"The account {account} is paused: {account.paused_because}"
+    if payment.is_over_committed:
+        return "More of this payment is spoken for than was captured. Finance has to look first."
+    if refund.needs_attention:
+        return f"Somebody has to look first: {refund.needs_attention}"
+    if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
+        return f"{refund.retry_of}, which it replaces, is {refund.retry_of.get_status_display()} now."
+    if refund.exclusive and (other := _one_on_its_way(refund)):
+        return f"This gateway takes one refund of a payment at a time; {other} is on its way."
+    try:
+        policy.demand_refundable(payment)
+        demand_carried(refund)
+    except NotRefundable as refusal:
+        return str(refusal)
+    return ""
+
+
+def may_send_again(refund: Refund) -> bool:
+    """Whether the same order may go out once more after no answer: a clean absence after the quiet window."""
+    gateway = gateway_for(refund.account)
+    sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
+    last = sends.last()
+    return (
+        gateway.can.repeat is Repeat.AFTER_ABSENCE
+        and refund.status == Status.UNKNOWN
+        and not refund.cancel_asked_at
+        and last is not None
+        and sends.count() < MOST_SENDS
+        and timezone.now() >= (last.finished_at or last.started_at) + gateway.quiet_window
+    )
+
+
+def _one_on_its_way(refund: Refund) -> Refund | None:
+    return refund.payment.refunds.filter(exclusive=True, status__in=AT_THE_GATEWAY).exclude(pk=refund.pk).first()
+
+
+@transaction.atomic
+def _claim(refund_id: int) -> Refund | None:
+    """Approved (or unknown, where it may be repeated) → sending, for one worker, until its lease ends."""
+    refund = locked(refund_id)
+    if refund.status == Status.APPROVED and (why := policy.why_not_approved(refund)):
+        take_step(
+            refund,
+            "approval void",
+            WORKER,
+            move=refund.unapprove,
+            text=f"{why} It has to be approved again.",
+            revision=refund.revision + 1,
+            approved_at=None,
+            ask_at=None,
+        )
+        return None
+    waits = refund.status == Status.APPROVED and obstacle(refund)
+    if waits or (refund.status == Status.UNKNOWN and not may_send_again(refund)):
+        ask_again(refund, timezone.now() + WAIT, count=False)
+        return None
+    if refund.status not in (Status.APPROVED, Status.UNKNOWN):
+        return None
+    until = timezone.now() + lease()
+    text = (
+        "Taken to the gateway."
+        if refund.status == Status.APPROVED
+        else "They do not know it, so the same order goes again."
+    )
+    try:
+        with transaction.atomic():
+            take_step(
+                refund,
+                "sending",
+                WORKER,
+                move=refund.claim,
+                text=text,
+                fence=refund.fence + 1,
+                lease_until=until,
+                ask_at=until,
+            )
+    except IntegrityError:  # another refund of this payment took the only slot at this very moment
+        return None
+    return refund
+
+
+def _order_to_send(refund: Refund) -> RefundOrder:
+    """The order as first sent, if there is one: one refund keeps one key and one body for ever."""
+    first = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    return from_json(first.order, reference=refund.reference) if first else order_of(refund)
+
+
+@transaction.atomic
+def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict) -> Attempt | None:
+    """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
+    now = timezone.now()
+    ours = Refund.objects.filter(pk=refund.pk, status=Status.SENDING, fence=refund.fence, lease_until__gt=now)
+    if ours.update(sent_at=Coalesce("sent_at", now)) != 1:
+        return None
+    digest = digest_of(gateway.body(order), order)
+    earlier = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    if earlier and earlier.body_digest != digest:
+        why = "The same order would be written differently today, so it was not sent again. Somebody has to look."
+        now_is = locked(refund.pk)
+        take_step(
+            now_is,
+            "not repeated",
+            WORKER,
+            move=now_is.doubt,
+            text=why,
+            needs_attention=why,
+            ask_at=first_ask(now_is),
+            asks=0,
+        )
+        return None
+    return Attempt.objects.create(
+        refund=refund,
+        kind=Attempt.Kind.SEND,
+        fence=refund.fence,
+        order=as_json(order),
+        body_digest=digest,
+        before=before,
+        started_at=now,
+    )
+
+
+def _call(refund: Refund, gateway: Gateway, attempt: Attempt) -> None:
+    order = from_json(attempt.order, reference=refund.reference, before=attempt.before)
+    try:
+        update = gateway.refund(order)
+    except NotSent as accident:
+        _not_sent(refund, gateway, attempt, accident)
+    except NoAnswer as accident:
+        _no_answer(refund, gateway, attempt, accident)
+    else:
+        with transaction.atomic():
+            refused = update.outcome is Outcome.FAILED
+            outcome = Attempt.Outcome.REFUSED if refused else Attempt.Outcome.ANSWERED
+            close(attempt, gateway, outcome, " ".join((update.outcome, update.code, update.message)).strip())
+            record_update(refund.pk, update, Mouth.ANSWER, attempt)
+
+
+def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
+    """Finish an attempt with what was exchanged; only once, and never one that was closed meanwhile as lost."""
+    Attempt.objects.filter(pk=attempt.pk).update(
+        outcome=outcome,
+        said=said[:500],
+        finished_at=timezone.now(),
+        exchanges=[_plain(exchange) for exchange in gateway.http.exchanges],
+    )
+
+
+def _plain(exchange: object) -> dict:
+    return {name: value if isinstance(value, int | dict) else str(value) for name, value in asdict(exchange).items()}
+
+
+@transaction.atomic
+def _not_sent(refund: Refund, gateway: Gateway, attempt: Attempt, accident: NotSent) -> None:
+    close(attempt, gateway, Attempt.Outcome.NOT_SENT, str(accident))
+    _nothing_left_the_house(refund, str(accident), accident.retry_after)
+
+
+@transaction.atomic
+def _nothing_left_the_house(refund: Refund, why: str, retry_after: timedelta | None) -> None:
+    """Sending → approved, unless an earlier order of this refund may have been carried out."""
+    now_is = locked(refund.pk)
+    if now_is.status != Status.SENDING or now_is.fence != refund.fence:
+        return
+    if now_is.attempts.filter(kind=Attempt.Kind.SEND).exclude(outcome=Attempt.Outcome.NOT_SENT).exists():
+        _into_doubt(refund, f"{why} An earlier order may have been carried out, so we keep asking.")
+        return
+    asks = now_is.asks + 1
+    wait = max(retry_after or timedelta(), pause(now_is, asks))
+    take_step(
+        now_is,
+        "not sent",
+        WORKER,
+        move=now_is.release,
+        text=f"{why} Nothing was sent; we try again.",
+        ask_at=timezone.now() + wait,
+        asks=asks,
+        needs_attention=NOT_REACHED if asks >= TRIES_BEFORE_A_CALL else now_is.needs_attention,
+    )
+
+
+@transaction.atomic
+def _no_answer(refund: Refund, gateway: Gateway, attempt: Attempt, accident: NoAnswer) -> None:
+    """Sending → unknown: it may or may not have been carried out; the amount stays held and we ask."""
+    close(attempt, gateway, Attempt.Outcome.NO_ANSWER, str(accident))
+    _into_doubt(refund, f"{accident} Nobody knows yet whether money moved, so we ask.", accident.retry_after)
+
+
+def _into_doubt(refund: Refund, text: str, retry_after: timedelta | None = None) -> None:
+    now_is = locked(refund.pk)
+    if now_is.status != Status.SENDING or now_is.fence != refund.fence:
+        return
+    ask_at = max(first_ask(now_is), timezone.now() + (retry_after or timedelta()))
+    take_step(now_is, "no answer", WORKER, move=now_is.doubt, text=text, ask_at=ask_at, asks=0)
+
+
+@transaction.atomic
+def end_lease(refund_id: int) -> None:
+    """A claim whose worker was lost: without an attempt nothing left the house, with one nobody knows."""
+    refund = locked(refund_id)
+    if refund.status != Status.SENDING or refund.lease_until > timezone.now():
+        return
+    lost = refund.attempts.filter(kind=Attempt.Kind.SEND, fence=refund.fence)
+    lost.filter(outcome=Attempt.Outcome.OPEN).update(
+        outcome=Attempt.Outcome.NO_ANSWER, said="The worker was lost in mid-call.", finished_at=timezone.now()
+    )
+    if lost.exists():
+        _into_doubt(refund, "The worker was lost in mid-call. Nobody knows yet whether money moved, so we ask.")
+    else:
+        _nothing_left_the_house(refund, "The worker was lost before the order went out.", None)
+
+
+@transaction.atomic
+def send_now(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+    """An approved refund that waits is tried at once."""
+    policy.demand(by, policy.APPROVE, "send a refund")
+    refund = locked(refund_id, seen)
+    if refund.status != Status.APPROVED:
+        raise RefundError(f"{refund} is {refund.get_status_display()}: only an approved refund can be sent.")
+    take_step(refund, "sent by hand", Actor.person(by), ask_at=timezone.now(), asks=0, needs_attention="")
+    return refund

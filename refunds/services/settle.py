@@ -1,0 +1,222 @@
+"""Settling: ask the gateway what became of a refund, find ours in what they show, and hear it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from gateways.contract import Gateway, LookUp, Outcome, RefundOrder, RefundUpdate
+from gateways.errors import NoAnswer, NotSent
+from gateways.registry import gateway_class
+from refunds import policy
+from refunds.errors import NotRefundable, WrongMoment
+from refunds.models import Attempt, Payment, Refund, Status
+from refunds.models.refund import AT_THE_GATEWAY, UNSENT
+from refunds.services.actor import WORKER, Actor, Mouth
+from refunds.services.adopt import adopt_refund
+from refunds.services.due import ask_again, pause
+from refunds.services.orders import from_json, gateway_for, order_of
+from refunds.services.record import NO_WORD, record_update
+from refunds.services.send import close, end_lease, may_send_again, send_refund
+from refunds.services.steps import locked, take_step
+
+CONFIGURE_PAUSE = timedelta(minutes=10)
+
+# What a webhook's word looks like once it has moved a refund.
+BELIEVED = {
+    Outcome.SUCCEEDED: (Status.SUCCEEDED,),
+    Outcome.FAILED: (Status.FAILED,),
+    Outcome.CANCELLED: (Status.FAILED, Status.WITHDRAWN),
+}
+
+
+def settle_refund(refund_id: int) -> None:
+    """Ask about one refund that is at the gateway, or whose end wants confirming. Never inside a transaction."""
+    end_lease(refund_id)
+    refund = _loaded(refund_id)
+    if refund.status in UNSENT and not refund.sent_at:
+        return
+    if refund.status == Status.SENDING:
+        ask_again(refund, refund.lease_until, count=False)
+        return
+    try:
+        gateway = gateway_for(refund.account)
+    except NotRefundable:
+        ask_again(refund, timezone.now() + CONFIGURE_PAUSE, count=False)
+        return
+    if gateway.can.look_up is not LookUp.NONE:
+        _look_up(refund, gateway)
+    _book_the_next(refund_id)
+
+
+def look_up_payment(payment_id: int) -> None:
+    """Ask which refunds the gateway shows for a payment; ours are heard, others adopted. Never inside a transaction."""
+    payment = Payment.objects.select_related("account").get(pk=payment_id)
+    gateway = gateway_for(payment.account)
+    order = RefundOrder(key="", payment_reference=payment.reference, amount=payment.money(payment.captured))
+    try:
+        updates = gateway.look_up(order)
+    except (NotSent, NoAnswer):
+        return  # the row comes due again by itself
+    for update in updates:
+        refund = _ours(payment, update)
+        if refund:
+            record_update(refund.pk, update, Mouth.LOOK_UP)
+        else:
+            adopt_refund(payment.pk, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
+    Payment.objects.filter(pk=payment_id).update(ask_at=None)
+
+
+@transaction.atomic
+def check_refund(refund_id: int, by: AbstractBaseUser) -> Refund:
+    """A person wants to know now: the next look-up moves to the front."""
+    policy.demand(by, policy.SYNC, "check a refund with its gateway")
+    refund = locked(refund_id)
+    if not refund.sent_at:
+        raise WrongMoment(f"{refund} was never sent, so the gateway has nothing to say about it.")
+    take_step(refund, "asked", Actor.person(by), text="The gateway is asked once more.", ask_at=timezone.now(), asks=0)
+    return refund
+
+
+@transaction.atomic
+def clear_attention(refund_id: int, by: AbstractBaseUser, note: str, *, seen: int) -> Refund:
+    """Somebody has looked: the call for a person is answered with a note; no status changes."""
+    policy.demand(by, policy.DECLARE, "answer a call for attention")
+    refund = locked(refund_id, seen)
+    if not refund.needs_attention:
+        raise WrongMoment(f"Nothing about {refund} asks for attention any more.")
+    if not note.strip():
+        raise WrongMoment("Write down what you found.")
+    take_step(refund, "looked at", Actor.person(by), text=note.strip(), needs_attention="")
+    return refund
+
+
+def find(updates: Sequence[RefundUpdate], refund: Refund, before: Mapping[str, object]) -> RefundUpdate | None:
+    """Ours among all they show: by key, by reference, then the one new reference of equal amount."""
+    by_key = [update for update in updates if update.key and update.key.lower() == str(refund.key)]
+    if by_key:
+        return by_key[-1]
+    if refund.reference:
+        return next((update for update in updates if update.reference == refund.reference), None)
+    known = {str(reference) for reference in _listed(before)}
+    new = [u for u in updates if u.reference and not u.key and u.reference not in known and u.amount == refund.money]
+    return new[0] if len(new) == 1 else None
+
+
+def _listed(before: Mapping[str, object]) -> Sequence[object]:
+    references = before.get("references", ())
+    return references if isinstance(references, list | tuple) else ()
+
+
+def _loaded(refund_id: int) -> Refund:
+    return Refund.objects.select_related("payment", "account", "reason").get(pk=refund_id)
+
+
+def _look_up(refund: Refund, gateway: Gateway) -> None:
+    sent = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    order = from_json(sent.order, reference=refund.reference, before=sent.before) if sent else order_of(refund)
+    attempt = Attempt(refund=refund, kind=Attempt.Kind.LOOK_UP, fence=refund.fence, started_at=timezone.now())
+    try:
+        updates = gateway.look_up(order)
+    except (NotSent, NoAnswer) as accident:
+        _look_up_failed(refund, gateway, attempt, accident)
+        return
+    update = find(updates, refund, sent.before if sent else {})
+    with transaction.atomic():
+        attempt.save()
+        said = f"{update.outcome} {update.code}".strip() if update else "not there"
+        close(attempt, gateway, Attempt.Outcome.ANSWERED, said)
+        _hear(refund.pk, update)
+        _hear_the_others(refund, updates, gateway)
+    if update is None and may_send_again(_loaded(refund.pk)):
+        send_refund(refund.pk)
+
+
+def _look_up_failed(refund: Refund, gateway: Gateway, attempt: Attempt, accident: NotSent | NoAnswer) -> None:
+    with transaction.atomic():
+        attempt.save()
+        close(attempt, gateway, Attempt.Outcome.NO_ANSWER, str(accident))
+        if not refund.to_confirm:
+            return
+        now_is = locked(refund.pk)
+        if now_is.to_confirm and not now_is.events.filter(step="unconfirmed", sequence__gte=refund.version).exists():
+            text = f"The webhook said {now_is.to_confirm}; it is unconfirmed, because the look-up failed: {accident}"
+            take_step(now_is, "unconfirmed", WORKER, text=text)
+
+
+def _hear(refund_id: int, update: RefundUpdate | None) -> None:
+    refund = locked(refund_id)
+    if refund.to_confirm:
+        _confirm(refund, update)
+    elif update:
+        record_update(refund_id, update, Mouth.LOOK_UP)
+    elif refund.status in (Status.PROCESSING, Status.SUCCEEDED) and not refund.needs_attention:
+        why = "The gateway no longer shows this refund. Somebody should look in the gateway's own screens."
+        take_step(refund, "not there", WORKER, text=why, needs_attention=why)
+
+
+def _confirm(refund: Refund, update: RefundUpdate | None) -> None:
+    """Compare a webhook's word with our own look-up."""
+    told, shown = refund.to_confirm, update.outcome if update else None
+    looked_up = Actor.gateway(gateway_class(refund.account.gateway).label, Mouth.LOOK_UP)
+    if refund.status in BELIEVED.get(Outcome(told), ()):
+        if shown == told:
+            take_step(refund, "confirmed", looked_up, text=f"Our look-up says {shown} too.", to_confirm="", ask_at=None)
+            record_update(refund.pk, update, Mouth.LOOK_UP)
+        else:
+            _disagree(refund, told, shown, looked_up)
+    elif shown == told:
+        take_step(refund, "confirmed", looked_up, text=f"Our look-up says {shown} too.", to_confirm="")
+        record_update(refund.pk, update, Mouth.LOOK_UP)
+    else:
+        text = f"The webhook said {told}, but our look-up says {shown or 'nothing'}. Nothing moves."
+        take_step(refund, "not confirmed", looked_up, text=text, to_confirm="", ask_at=None)
+
+
+def _disagree(refund: Refund, told: str, shown: str | None, by: Actor) -> None:
+    """The webhook moved it and the look-up says otherwise: call a person, and go on asking while it may be a lag."""
+    why = f"The webhook said {told}, but our look-up says {shown or 'nothing'}. Somebody has to look."
+    if refund.needs_attention == why:
+        return
+    lag = shown in (None, Outcome.PROCESSING)
+    take_step(refund, "disagreement", by, text=why, needs_attention=why, to_confirm=told if lag else "")
+
+
+def _hear_the_others(refund: Refund, updates: Sequence[RefundUpdate], gateway: Gateway) -> None:
+    """What they show beside ours: refunds made in their own screens are taken in."""
+    for update in updates:
+        if _ours(refund.payment, update) is None:
+            adopt_refund(refund.payment_id, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
+
+
+def _ours(payment: Payment, update: RefundUpdate) -> Refund | None:
+    refunds = payment.refunds.all()
+    return next(
+        (
+            refund
+            for refund in refunds
+            if (update.key and str(refund.key) == update.key.lower())
+            or (update.reference and refund.reference == update.reference)
+        ),
+        None,
+    )
+
+
+def _book_the_next(refund_id: int) -> None:
+    """The next look-up by the gateway's plan; past its end it goes on, and a person is called."""
+    refund = _loaded(refund_id)
+    if not (refund.status in AT_THE_GATEWAY or refund.to_confirm):
+        if refund.ask_at and refund.status != Status.APPROVED:
+            Refund.objects.filter(pk=refund_id, version=refund.version).update(ask_at=None)
+        return
+    if refund.status == Status.SENDING:
+        return
+    if refund.asks >= len(gateway_class(refund.account.gateway).poll_plan) and not refund.needs_attention:
+        with transaction.atomic():
+            refund = locked(refund_id)
+            take_step(refund, "no final word", WORKER, text=NO_WORD, needs_attention=NO_WORD)
+    ask_again(refund, timezone.now() + pause(refund, refund.asks))

@@ -1,0 +1,161 @@
+"""How a step is taken: one compare-and-set on (id, status, version), the money moved with it, one journal line.
+
+The only place that writes a status. Lock order is payment, refund, event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django_fsm import TransitionNotAllowed
+
+from refunds.errors import WrongMoment
+from refunds.models import Event, Payment, Refund, Status
+from refunds.models.refund import HOLDING
+from refunds.services.actor import Actor
+
+
+def locked(refund_id: int, seen: int | None = None) -> Refund:
+    """The refund as it is now, behind a lock where the database has them; `seen` is the version a person looked at."""
+    payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
+    payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
+    refund = Refund.objects.select_for_update(of=("self",)).select_related("reason", "requested_by").get(pk=refund_id)
+    refund.payment = payment
+    refund.account = payment.account
+    if seen is not None and refund.version != seen:
+        raise WrongMoment(
+            f"{refund} has changed since you opened it: it is {refund.get_status_display()} now. "
+            "Nothing was done; please look again."
+        )
+    return refund
+
+
+def take_step(
+    refund: Refund,
+    step: str,
+    by: Actor,
+    *,
+    move: Callable[[], None] | None = None,
+    text: str = "",
+    heard: str = "",
+    data: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Event:
+    """Take one step inside the caller's transaction; `move` is a transition of this refund, `changes` other fields.
+
+    Raises WrongMoment when the step does not fit the status, or when somebody else was faster.
+    """
+    was = refund.status
+    if move:
+        _move(refund, move)
+    _shift_money(refund, was, by)
+    _compare_and_set(refund, was, changes)
+    if ask_at := changes.get("ask_at"):
+        wake_at(refund, ask_at)
+    return Event.objects.create(
+        payment=refund.payment,
+        refund=refund,
+        sequence=refund.version,
+        step=step,
+        from_status=was,
+        to_status=refund.status,
+        actor=by.name,
+        actor_user=by.user,
+        source=by.source,
+        at=timezone.now(),
+        text=text,
+        data=data or {},
+        heard=heard,
+    )
+
+
+def wake_at(refund: Refund, ask_at: datetime) -> None:
+    """Put a job in line once this transaction is committed. Only a wake-up: the row's `ask_at` is the truth."""
+    from refunds import jobs  # the jobs call the services, so they can only be met here
+
+    transaction.on_commit(lambda: jobs.wake(refund.pk, ask_at), robust=True)
+
+
+def _move(refund: Refund, move: Callable[[], None]) -> None:
+    try:
+        move()
+    except TransitionNotAllowed:
+        raise WrongMoment(
+            f"{refund} is {refund.get_status_display()} now, so this step is no longer possible. Nothing was done."
+        ) from None
+
+
+def _compare_and_set(refund: Refund, was: str, changes: dict[str, Any]) -> None:
+    now_is = Refund.objects.filter(pk=refund.pk, status=was, version=refund.version)
+    if now_is.update(status=refund.status, version=F("version") + 1, **changes) != 1:
+        raise WrongMoment(f"Somebody else changed {refund} at the same moment. Nothing was done; please look again.")
+    refund.version += 1
+    for name, value in changes.items():
+        setattr(refund, name, value)
+
+
+def _purse(status: str) -> str:
+    """Which sum of the payment a refund of this status counts in."""
+    if status in HOLDING:
+        return "held"
+    return "refunded" if status == Status.SUCCEEDED else ""
+
+
+def _shift_money(refund: Refund, was: str, by: Actor) -> None:
+    source, target = _purse(was), _purse(refund.status)
+    if source == target:
+        return
+    shift: dict[str, Any] = {}
+    if source:
+        shift[source] = F(source) - refund.amount
+    if target:
+        shift[target] = F(target) + refund.amount
+    Payment.objects.filter(pk=refund.payment_id).update(**shift)
+    if "refunded" in shift:
+        move_payment(refund.payment_id, by, because=refund)
+
+
+def move_payment(payment_id: int, by: Actor, because: Refund) -> None:
+    """Captured ⇄ partially refunded ⇄ refunded, after the sums have changed; one journal line of the payment."""
+    payment = Payment.objects.get(pk=payment_id)
+    was, version = payment.status, payment.version
+    wanted = _standing(payment)
+    if wanted != was:
+        PAYMENT_MOVES[wanted](payment)
+    row = Payment.objects.filter(pk=payment_id, status=was, version=version)
+    if row.update(status=payment.status, version=F("version") + 1) != 1:
+        raise WrongMoment("Somebody else changed this payment at the same moment. Nothing was done.")
+    Event.objects.create(
+        payment=payment,
+        sequence=version + 1,
+        step="payment",
+        from_status=was,
+        to_status=payment.status,
+        actor=by.name,
+        actor_user=by.user,
+        source=by.source,
+        at=timezone.now(),
+        text=f"Because of {because}, {payment.money(payment.refunded)} of {payment.money(payment.captured)} "
+        f"{payment.currency} is refunded now.",
+        data={"refund": because.number, "refunded": payment.refunded, "held": payment.held},
+    )
+
+
+PAYMENT_MOVES: dict[str, Callable[[Payment], None]] = {
+    Payment.Status.CAPTURED: Payment.restore,
+    Payment.Status.PARTIALLY_REFUNDED: Payment.refund_partly,
+    Payment.Status.REFUNDED: Payment.refund_wholly,
+}
+
+
+def _standing(payment: Payment) -> str:
+    if payment.refunded == 0:
+        return Payment.Status.CAPTURED
+    if payment.refunded < payment.captured:
+        return Payment.Status.PARTIALLY_REFUNDED
+    return Payment.Status.REFUNDED

@@ -1,0 +1,50 @@
+"""Template filters of the desk."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from django import template
+
+from gateways.money import Money
+from refunds import wording
+from refunds.models import Payment, Status
+
+register = template.Library()
+
+TONES = {
+    Status.REQUESTED: "waiting",
+    Status.RETURNED: "waiting",
+    Status.APPROVED: "moving",
+    Status.SENDING: "moving",
+    Status.PROCESSING: "moving",
+    Status.UNKNOWN: "alarm",
+    Status.SUCCEEDED: "good",
+    Status.FAILED: "bad",
+    Status.REVERSED: "bad",
+    Status.REJECTED: "over",
+    Status.WITHDRAWN: "over",
+}
+
+
+@register.filter
+def amount(money: Money) -> str:
+    return wording.amount(money)
+
+
+@register.filter
+def of_payment(minor: int, payment: Payment) -> str:
+    """Minor units of this payment's currency, for people."""
+    return wording.amount(payment.money(minor))
+
+
+@register.filter
+def tone(status: str) -> str:
+    """The colour family of a status."""
+    return TONES[Status(status)]
+
+
+@register.filter
+def utc(moment: object) -> str:
+    """A moment in UTC, for the title of a local time."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""

@@ -1,0 +1,130 @@
+"""The one door for all gateways' webhooks: verify over raw bytes, keep, deduplicate, hear. No network in here."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from django.db import DatabaseError, IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from gateways.contract import Delivery as Wire
+from gateways.contract import Gateway, Nudge, RefundUpdate, Webhooks
+from gateways.errors import BadWebhook, Misconfigured
+from refunds import accounts, services
+from refunds.models import Account, Delivery
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 64 * 1024
+KEPT_HEADERS = ("content-type", "signature", "authorization", "user-agent", "date", "x-request-id")
+
+
+class Refused(Exception):
+    """The knock ends here, with this HTTP status and nothing kept."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@csrf_exempt
+def receive(request: HttpRequest, account: str) -> HttpResponse:
+    """`POST /webhooks/<account>/`. 2xx only once the delivery is safely kept."""
+    try:
+        row, wire = _knock(request, account)
+        gateway = _verified(row, wire)
+        return _heard(row, gateway, wire)
+    except Refused as refusal:
+        log.info("A delivery for %r was refused with %s: %s", account[:50], refusal.status, refusal)
+        return HttpResponse(status=refusal.status)
+    except DatabaseError:
+        log.exception("A delivery for %r could not be kept", account[:50])
+        return HttpResponse(status=503)
+
+
+def _knock(request: HttpRequest, slug: str) -> tuple[Account, Wire]:
+    """Method, content type, size and account, in this order; the body as raw bytes."""
+    if request.method != "POST":
+        raise Refused(405, "not a POST")
+    if request.content_type not in ("application/json", "application/x-www-form-urlencoded"):
+        raise Refused(415, "content type")
+    if request.content_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Refused(415, "charset")
+    length = request.headers.get("Content-Length", "0")
+    if not length.isascii() or not length.isdigit() or int(length[:12] or 0) > MOST_BYTES:
+        raise Refused(413, "too long")
+    row = Account.objects.filter(slug=slug).first()
+    if row is None:
+        raise Refused(404, "no such account")
+    body = request.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise Refused(413, "too long")
+    if not body:
+        raise Refused(400, "empty")
+    return row, Wire({name.lower(): value for name, value in request.headers.items()}, body)
+
+
+def _verified(account: Account, wire: Wire) -> Gateway:
+    """The account's connector, once it has vouched for the delivery; whatever goes wrong in there refuses."""
+    try:
+        gateway = accounts.connect(account)
+    except Misconfigured as trouble:
+        raise Refused(503, str(trouble)) from trouble
+    if wire.headers.get("content-type", "").split(";")[0].strip().lower() != gateway.webhook_type:
+        raise Refused(415, "content type")
+    try:
+        gateway.verify_webhook(wire)
+    except Misconfigured as trouble:
+        services.book_key_fetch(account)
+        raise Refused(503, str(trouble)) from trouble
+    except Exception as trouble:
+        services.book_key_fetch(account)
+        raise Refused(401, "not verified") from trouble
+    return gateway
+
+
+def _heard(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
+    """Keep, deduplicate and apply in one transaction; a repeat answers as the first did."""
+    answer = HttpResponse(gateway.webhook_answer, content_type="application/json")
+    with transaction.atomic():
+        delivery = _keep(account, wire)
+        if delivery is None:
+            return answer
+        try:
+            said = gateway.read_webhook(wire)
+        except BadWebhook as trouble:
+            delivery.result, delivery.why = Delivery.Result.UNREADABLE, str(trouble)[:300]
+            answer = HttpResponse(status=400)
+            log.warning("A verified delivery for %s cannot be read: %s", account, trouble)
+        else:
+            _apply(delivery, gateway, said)
+        delivery.save()
+    return answer
+
+
+def _keep(account: Account, wire: Wire) -> Delivery | None:
+    """The delivery as a row, or None when the very same one is kept already."""
+    try:
+        with transaction.atomic():
+            return Delivery.objects.create(
+                account=account,
+                received_at=timezone.now(),
+                headers={name: wire.headers[name] for name in KEPT_HEADERS if name in wire.headers},
+                body=wire.body.decode(errors="backslashreplace").replace("\0", "\\x00"),
+                digest=hashlib.sha256(wire.body).hexdigest(),
+            )
+    except IntegrityError:
+        return None
+
+
+def _apply(delivery: Delivery, gateway: Gateway, said: list[RefundUpdate | Nudge]) -> None:
+    """Each item alone; a delivery of a gateway that only knocks is never believed."""
+    for item in said:
+        believed = isinstance(item, RefundUpdate) and gateway.can.webhooks is Webhooks.SPEAK
+        result = services.hear_webhook(delivery, item) if believed else services.hear_knock(delivery, item)
+        delivery.result, delivery.why, delivery.refund = result
+    if not said:
+        delivery.why = "It is not about a refund."

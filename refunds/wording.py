@@ -1,0 +1,80 @@
+"""Plain words for people: amounts, what happens next, and what to tell the customer."""
+
+from __future__ import annotations
+
+from babel.numbers import format_decimal
+from django.utils import formats, timezone
+from django.utils.translation import get_language, to_locale
+
+from gateways.money import Money, exponent
+from gateways.registry import gateway_class
+from refunds.models import Refund, Status
+from refunds.services.send import obstacle
+
+NEXT = {
+    Status.REQUESTED: "Somebody else has to approve it.",
+    Status.RETURNED: "{requester} has to answer the question and resubmit it.",
+    Status.REJECTED: "Nothing more happens. The amount is free again.",
+    Status.WITHDRAWN: "Nothing more happens. The amount is free again.",
+    Status.SENDING: "It is being handed to {gateway} at this moment.",
+    Status.UNKNOWN: "Nobody knows yet whether {gateway} carried it out. We ask until we know{when}; the amount stays "
+    "held. Do not refund it any other way.",
+    Status.PROCESSING: "{gateway} has accepted it. Their webhook or our next look-up{when} brings the result.",
+    Status.SUCCEEDED: "Done. {gateway} has sent the money back.",
+    Status.FAILED: "{gateway} refused it for certain; no money moved. You can try again as a new refund.",
+    Status.REVERSED: "The bank returned the money to us. Talk to the customer, then try again as a new refund.",
+}
+
+CUSTOMER = {
+    Status.REQUESTED: "We have received your refund request of {amount} and are reviewing it.",
+    Status.RETURNED: "We have received your refund request of {amount} and are reviewing it.",
+    Status.APPROVED: "Your refund of {amount} is approved and will be sent shortly.",
+    Status.REJECTED: "We are unable to refund {amount} for this order.",
+    Status.WITHDRAWN: "The refund request of {amount} was withdrawn.",
+    Status.SENDING: "Your refund of {amount} is being sent at this moment.",
+    Status.UNKNOWN: "Your refund of {amount} is being checked with the payment provider. We will tell you the result.",
+    Status.PROCESSING: "Your refund of {amount} was sent on {sent} and is being processed by the payment provider{ids}.",
+    Status.SUCCEEDED: "Your refund of {amount} was sent to your bank on {final}{ids}. "
+    "Your bank decides on which day it appears in your account.",
+    Status.FAILED: "Your refund of {amount} could not be carried out yet. We are looking into another way.",
+    Status.REVERSED: "Your bank returned the refund of {amount} to us. Please contact us so that we can send it again.",
+}
+
+
+def amount(money: Money) -> str:
+    """Grouped by the reader's language, with exactly the currency's decimals: 1,250.00 EUR."""
+    places = exponent(money.currency)
+    pattern = "#,##0" + ("." + "0" * places if places else "")
+    number = format_decimal(money.major, format=pattern, locale=to_locale(get_language() or "en"))
+    return f"{number}\N{NO-BREAK SPACE}{money.currency}"
+
+
+def next_step(refund: Refund) -> str:
+    """What happens next, and who has to do it."""
+    if refund.status == Status.APPROVED:
+        return f"It waits: {why}" if (why := obstacle(refund)) else "A worker sends it as soon as one is free."
+    return NEXT[Status(refund.status)].format(
+        requester=refund.requested_by, gateway=gateway_class(refund.account.gateway).label, when=_when(refund)
+    )
+
+
+def customer_sentence(refund: Refund) -> str:
+    """A sentence to copy into an answer; no invented dates, nothing from inside the house."""
+    return CUSTOMER[Status(refund.status)].format(
+        amount=amount(refund.money), sent=_day(refund.sent_at), final=_day(refund.final_at), ids=_ids(refund)
+    )
+
+
+def _when(refund: Refund) -> str:
+    if refund.ask_at is None:
+        return ""
+    return f" (next at {timezone.localtime(refund.ask_at):%H:%M:%S})"
+
+
+def _day(moment: object) -> str:
+    return formats.date_format(timezone.localtime(moment), "DATE_FORMAT") if moment else "—"
+
+
+def _ids(refund: Refund) -> str:
+    rrn = refund.details.get("rrn") or refund.reference
+    return f"; the bank's reference is {rrn}" if rrn else ""

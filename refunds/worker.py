@@ -1,0 +1,88 @@
+"""The worker process: one poller takes jobs, a pool of threads does them, a clock sweeps; all of it restarts by itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from django.db import DatabaseError, close_old_connections, connection
+from django.utils import timezone
+from django_tasks_db.management.commands.db_worker import Worker
+from django_tasks_db.models import DBTaskResult
+
+from refunds import services
+
+log = logging.getLogger(__name__)
+
+KEEP_JOBS = timedelta(days=1)
+LONGEST_PAUSE = 30.0
+
+
+class PoolWorker(Worker):
+    """The library's poller, handing each claimed job to a pool of `threads` and claiming no more than they can do."""
+
+    def __init__(self, threads: int, interval: float, worker_id: str) -> None:
+        super().__init__(
+            queue_names=["default"],
+            interval=interval,
+            batch=False,
+            backend_name="default",
+            startup_delay=False,
+            max_tasks=None,
+            worker_id=worker_id,
+            excluded_queue_names=[],
+        )
+        self.free = threading.Semaphore(threads)
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+
+    def run_task(self, db_task_result: DBTaskResult) -> None:
+        """Called by the poller with a job it has claimed."""
+        self.free.acquire()
+        self.pool.submit(self._run_in_thread, db_task_result)
+
+    def _run_in_thread(self, job: DBTaskResult) -> None:
+        try:
+            super().run_task(job)
+        except DatabaseError:
+            log.exception("A job could not be finished; its refund comes due again by itself")
+        finally:
+            close_old_connections()
+            self.free.release()
+
+    def stop(self) -> None:
+        """Take no more jobs; the ones at work are finished."""
+        self.running = False
+
+    def finish(self) -> None:
+        self.pool.shutdown(wait=True)
+
+
+def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
+    """Do `work` until it ends by itself, beginning again with growing pauses when the database throws it out."""
+    pause = 0.5
+    while not stopped.is_set():
+        try:
+            return work()
+        except DatabaseError as trouble:
+            log.warning("The database is away (%s); trying again in %.1f s.", type(trouble).__name__, pause)
+            connection.close()
+            stopped.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def run_clock(every: float, stopped: threading.Event) -> None:
+    """Sweep at once and then every `every` seconds; whoever is alive does it, and doing it twice is harmless."""
+    while not stopped.is_set():
+        supervise(_tick, stopped)
+        stopped.wait(every)
+    connection.close()
+
+
+def _tick() -> None:
+    close_old_connections()
+    if n_found := services.sweep():
+        log.info("The sweep found %d due.", n_found)
+    DBTaskResult.objects.finished().filter(finished_at__lt=timezone.now() - KEEP_JOBS).delete()
