@@ -1,0 +1,56 @@
+# What a person types here; `make help` lists it.
+
+# The first Python that is new enough; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+WORKERS ?= 2
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+MANAGE := $(BIN)/python manage.py
+
+.PHONY: help run reset test lint lock
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+run: $(RUNTIME)  ## start web, worker and sandbox: PORT=8000 SANDBOX_PORT=8001 DATABASE_URL=…
+	@set -e; if [ ! -f .env ]; then . ./demo.env; fi; exec $(BIN)/python -m refunds_site.run
+
+reset:  ## forget the embedded database and the sandbox's state
+	rm -rf var/refunds.sqlite3 var/refunds.sqlite3-wal var/refunds.sqlite3-shm var/sandbox
+
+test: lint  ## everything, on SQLite and then on PostgreSQL (TEST_DATABASE_URL, or a server of its own)
+	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(DEV)  ## format, lint, types, migrations, system checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MANAGE) makemigrations --check --dry-run --settings tests.settings
+	$(MANAGE) check --settings tests.settings
+
+lock: $(DEV)  ## compile requirements*.txt anew
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUNTIME): requirements.txt | $(BIN)/python
+	@echo "Installing requirements.txt"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt | $(BIN)/python
+	@echo "Installing requirements-dev.txt"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
