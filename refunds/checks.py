@@ -47,7 +47,17 @@ def check_accounts(**kwargs: Any) -> list[Error]:
         named = accounts.configured()
     except Misconfigured as error:
         return [Error(str(error), id="refunds.E002")]
-    return [error for slug, gateway in named.items() for error in _check_account(slug, registry.gateway_class(gateway))]
+    return [error for slug, gateway in named.items() for error in _check_one(slug, registry.gateway_class(gateway))]
+
+
+def _check_one(slug: str, kind: type[Gateway]) -> list[Error]:
+    if found := list(_check_account(slug, kind)):
+        return found
+    try:
+        kind(accounts.config_of(slug))
+    except Misconfigured as error:
+        return [Error(f"Account {slug} cannot be used: {error}", id="refunds.E014")]
+    return []
 
 
 def _check_account(slug: str, kind: type[Gateway]) -> Iterator[Error]:
@@ -70,11 +80,6 @@ def _check_account(slug: str, kind: type[Gateway]) -> Iterator[Error]:
         yield Error(f"Account {slug} is live: set DEBUG=off, or {prefix}_MODE=sandbox.", id="refunds.E006")
     if "URL" in config:
         yield from _check_url(slug, mode, config["URL"], kind)
-    if all(key in config for key in kind.needs):
-        try:
-            kind(config)
-        except Misconfigured as error:
-            yield Error(f"Account {slug} cannot be used: {error}", id="refunds.E014")
 
 
 def _check_url(slug: str, mode: str, url: str, kind: type[Gateway]) -> Iterator[Error]:
