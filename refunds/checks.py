@@ -84,7 +84,10 @@ def _check_account(slug: str, kind: type[Gateway]) -> Iterator[Error]:
 
 def _check_url(slug: str, mode: str, url: str, kind: type[Gateway]) -> Iterator[Error]:
     name = f"{accounts.prefix_of(slug)}_URL"
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
     if not host or (urlsplit(url).scheme != "https" and not is_loopback(host)):
         yield Error(f"{name} must be an https address: credentials never travel in the clear.", id="refunds.E013")
     elif mode == "live" and (is_loopback(host) or "sandbox" in host or stands_at(url, "sandbox", kind)):

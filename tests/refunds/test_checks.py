@@ -152,7 +152,9 @@ def test_the_path_tells_where_one_host_serves_both(monkeypatch):
     assert account_ids(monkeypatch, SHOP_URL="https://api.brand.example/trial") == ["refunds.E011"]
 
 
-@pytest.mark.parametrize("url", ["http://try.brand.example/v1", "try.brand.example", "ftp://try.brand.example"])
+@pytest.mark.parametrize(
+    "url", ["http://try.brand.example/v1", "try.brand.example", "ftp://try.brand.example", "https://["]
+)
 def test_credentials_never_travel_in_the_clear(monkeypatch, url):
     assert account_ids(monkeypatch, SHOP_URL=url) == ["refunds.E013"]
 
