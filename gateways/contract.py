@@ -155,7 +155,7 @@ class Gateway(ABC):
         """Ask for the refund, once. Raises NotSent or NoAnswer; a FAILED answer is a definite refusal."""
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
-        """All refunds they show for the order's payment; [] is a clean absence. Any doubt raises NoAnswer or NotSent."""
+        """All refunds they show for the order's payment; [] is a clean absence. Doubt raises NoAnswer or NotSent."""
         raise Misconfigured(f"{self.label} offers no look-up.")
 
     def cancel(self, order: RefundOrder) -> RefundUpdate:

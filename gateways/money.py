@@ -38,7 +38,7 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
-        """Read plain major units, such as "12.50". Raises ValueError when it is anything else or off the currency's grid."""
+        """Read plain major units, such as "12.50". Raises ValueError for anything else and off the currency's grid."""
         if not isinstance(text, str) or not PLAIN_AMOUNT.match(text):
             raise ValueError(f"{text!r} is not an amount: write digits and a point, such as 12.50.")
         whole, _, decimals = text.partition(".")

@@ -1,0 +1,200 @@
+"""Payerly (developer.payerly.tech): refunds by PUT under our own id, RSA-signed callbacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from urllib.parse import quote
+
+from gateways.contract import (
+    Capabilities,
+    Delivery,
+    Gateway,
+    LookUp,
+    Nudge,
+    Outcome,
+    RefundOrder,
+    RefundUpdate,
+    Repeat,
+    Webhooks,
+)
+from gateways.errors import BadWebhook, Misconfigured, NoAnswer
+from gateways.http import can_be_called_back
+from gateways.reading import (
+    amount_at,
+    json_of,
+    moment_of,
+    name_at,
+    object_at,
+    objects_at,
+    outcome_table,
+    seconds_at,
+    text_at,
+    unreadable_is,
+    whole_at,
+)
+from gateways.signing import rsa_public_key, verify_rsa_sha256
+from gateways.strictjson import Object, parse
+
+# No length or alphabet of an id is documented; this is what every system carries.
+PLAIN_ID = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z", re.ASCII)
+CUSTOM_FIELDS = re.compile(r"\Acf[1-5]=(reason|note)(,cf[1-5]=(reason|note))*\Z")
+LONGEST_FIELD = 255
+LONGEST_DETAIL = 500
+REFUSALS = (400, 404, 422)  # definite only with their own error block in the body
+# What they tell beside the essentials: our words for it, and where it stands.
+DETAILS = {
+    "status": ("Their word for the status", "object", "status", "value"),
+    "statusDescription": ("Their note on the status", "object", "status", "description"),
+    "txnId": ("Their transaction number", "object", "txnId"),
+    "orderId": ("Their order number", "object", "orderId"),
+    "rrn": ("The bank's retrieval number (RRN)", "object", "additionalInfo", "rrn"),
+    "convAmount": ("Amount after conversion", "object", "convAmount", "value"),
+    "createdAt": ("Created there", "object", "createdAt"),
+    "changedAt": ("Status changed there", "object", "status", "changedAt"),
+    "traceId": ("Trace number for their support", "error", "traceId"),
+    "errors": ("What they object to", "error", "description"),
+}
+
+
+class Payerly(Gateway):
+    name = "payerly"
+    label = "Payerly"
+    needs = ("URL", "TOKEN")
+    takes = {
+        "SIGNKEY_PEM": "",
+        # Their words are not documented either, which is why they are settings.
+        "STATUS_SUCCEEDED": "SUCCESS,COMPLETED,REFUNDED",
+        "STATUS_FAILED": "DECLINED,FAILED,REJECTED,ERROR,CANCELED,CANCELLED",
+        "STATUS_PROCESSING": "CREATED,PENDING,PROCESSING",
+        "CUSTOM_FIELDS": "cf1=reason",
+        "QUIET_WINDOW_SECONDS": "900",
+    }
+    secrets = ("TOKEN",)
+    hosts = {"sandbox": "https://api.sandbox.payerly.tech/v1", "live": "https://api.payerly.tech/v1"}
+    can = Capabilities(
+        partial=True, several=True, look_up=LookUp.BY_KEY, repeat=Repeat.AFTER_ABSENCE, webhooks=Webhooks.SPEAK
+    )
+    poll_plan = tuple(timedelta(seconds=pause) for pause in (3, 10, 30, 60, 300, 900, 3600, 21_600, 86_400))
+    detail_labels = {name: label for name, (label, *_) in DETAILS.items()}
+
+    def __init__(self, config: Mapping[str, str]) -> None:
+        super().__init__(config)
+        self._outcomes = outcome_table(self.config)
+        if not CUSTOM_FIELDS.match(self.config["CUSTOM_FIELDS"]):
+            raise Misconfigured("CUSTOM_FIELDS reads like cf1=reason,cf2=note.")
+        self._fields = dict(pair.split("=") for pair in self.config["CUSTOM_FIELDS"].split(","))
+        self._headers = {"Authorization": f"Bearer {self.config['TOKEN']}", "Accept": "application/json"}
+        self.quiet_window = seconds_at(self.config, "QUIET_WINDOW_SECONDS")
+
+    def check(self, order: RefundOrder) -> str:
+        if not (PLAIN_ID.match(order.key) and PLAIN_ID.match(order.payment_reference)):
+            return "Payerly takes refund and payment ids of 1 to 64 letters, digits, - and _."
+        if order.amount.minor <= 0:
+            return "Payerly refunds amounts above zero."
+        if order.callback_url and not can_be_called_back(order.callback_url):
+            return "Payerly calls back by https only."
+        if not all(text.isprintable() and len(text) <= LONGEST_FIELD for text in self._custom(order).values()):
+            return f"Payerly gets reasons and notes of at most {LONGEST_FIELD} characters, on one line."
+        return ""
+
+    def body(self, order: RefundOrder) -> bytes:
+        asked: dict[str, object] = {"paymentId": order.payment_reference}
+        if order.callback_url:
+            asked["callbackUrl"] = order.callback_url
+        asked["amount"] = {"value": str(order.amount), "currency": order.amount.currency}
+        if custom := self._custom(order):
+            asked["customFields"] = custom
+        return json.dumps(asked, separators=(",", ":")).encode("ascii")
+
+    def refund(self, order: RefundOrder) -> RefundUpdate:
+        headers = self._headers | {"Content-Type": "application/json"}
+        answer = self.http.send("PUT", f"/refunds/{quote(order.key, safe='')}", headers=headers, body=self.body(order))
+        told = json_of(answer, self.label, (200, *REFUSALS))
+        with unreadable_is(NoAnswer, "Payerly's answer"):
+            return self._update(told) if answer.status == 200 else refusal(told)
+
+    def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
+        path = f"/payments/{quote(order.payment_reference, safe='')}/refunds"
+        answer = self.http.send("GET", path, headers=self._headers)
+        told = json_of(answer, self.label, (200, 404))
+        with unreadable_is(NoAnswer, "Payerly's list of refunds"):
+            if answer.status == 200:
+                return self._updates(told)
+            refusal(told)  # not found is an absence only in their own error block
+            return []
+
+    def webhook_key(self) -> str:
+        told = json_of(self.http.send("GET", "/signkey", headers={"Accept": "application/json"}), self.label)
+        with unreadable_is(NoAnswer, "Payerly's key"):
+            rsa_public_key(text_at(told, "pem"))
+        return text_at(told, "pem")
+
+    def verify_webhook(self, delivery: Delivery) -> None:
+        with unreadable_is(Misconfigured, "Payerly's public key (SIGNKEY_PEM)"):
+            key = rsa_public_key(self.config["SIGNKEY_PEM"])
+        verify_rsa_sha256(key, delivery.headers.get("signature", ""), delivery.body)
+
+    def read_webhook(self, delivery: Delivery) -> list[RefundUpdate | Nudge]:
+        with unreadable_is(BadWebhook, "Payerly's delivery"):
+            told = parse(delivery.body)
+            kind = name_at(told, "type")
+            if kind == "REFUND":
+                return [self._update(told)]
+            return [Nudge(payment_reference=name_at(told, "object", "paymentId"))] if kind == "PAYMENT" else []
+
+    def _custom(self, order: RefundOrder) -> dict[str, str]:
+        return {field: text for field, source in self._fields.items() if (text := getattr(order, source))}
+
+    def _updates(self, told: Object) -> list[RefundUpdate]:
+        if not isinstance(told.get("items"), list) or error_code(told):
+            raise ValueError("The list is missing, or an error stands beside it.")
+        updates = [self._update(item) for item in objects_at(told, "items")]
+        if len({update.key for update in updates}) < len(updates):
+            raise ValueError("One refund stands in it twice.")
+        return updates
+
+    def _update(self, told: Object) -> RefundUpdate:
+        """One REFUND envelope; without a status, as with an error alone, it says nothing."""
+        if text_at(told, "type") != "REFUND":
+            raise ValueError("It is not about a refund.")
+        code = error_code(told)
+        speaker = ("error",) if code else ("object", "status")
+        return RefundUpdate(
+            outcome=self._outcomes.get(name_at(told, "object", "status", "value"), Outcome.UNCLEAR),
+            reference=name_at(told, "object", "txnId", needed=False),
+            key=name_at(told, "object", "refundId"),
+            payment_reference=name_at(told, "object", "paymentId"),
+            amount=amount_at(told, "object", "amount"),
+            code=code,
+            message=text_at(told, *speaker, "description"),
+            occurred_at=moment_of(text_at(told, "object", "status", "changedAt")),
+            details=details(told),
+        )
+
+
+def refusal(told: Object) -> RefundUpdate:
+    """Their "no". Raises ValueError when their error block is not there, or a refund beside it."""
+    if not (code := error_code(told)) or object_at(told, "object"):
+        raise ValueError("A refusal without their error code, or with a refund in it, is none.")
+    return RefundUpdate(Outcome.FAILED, code=code, message=text_at(told, "error", "description"), details=details(told))
+
+
+def error_code(told: Object) -> str:
+    """Their error code as text; 0 is their "no error"."""
+    return str(whole_at(told, "error", "code") or "")
+
+
+def details(told: Object) -> dict[str, str]:
+    found = {name: text_at(told, *path) for name, (_, *path) in DETAILS.items()}
+    found["convAmount"] = f"{found['convAmount']} {text_at(told, 'object', 'convAmount', 'currency')}".strip()
+    found["errors"] = "; ".join(objection(detail) for detail in objects_at(told, "error", "details"))
+    return {name: text[:LONGEST_DETAIL] for name, text in found.items() if text}
+
+
+def objection(detail: Object) -> str:
+    """One entry of error.details in a line: what, why and in which fields."""
+    fields = [f"{text_at(field, 'name')} = {text_at(field, 'value')}" for field in objects_at(detail, "fields")]
+    return ": ".join(filter(None, (text_at(detail, "value"), text_at(detail, "description"), ", ".join(fields))))

@@ -1,0 +1,119 @@
+"""Typed readers for answers and settings. They raise ValueError, with a sentence, for any other type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from gateways.contract import Outcome
+from gateways.errors import GatewayError, Misconfigured, NoAnswer
+from gateways.http import Response, retry_after
+from gateways.money import Money
+from gateways.strictjson import Object, parse
+
+LONGEST_NAME = 100  # an id that no table of ours could keep is none
+
+
+def json_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,)) -> Object:
+    """The JSON of an answer. Raises NoAnswer for a status that settles nothing and for a text that cannot be read."""
+    if answer.status not in statuses:
+        wait = retry_after(answer.headers.get("retry-after", ""))
+        raise NoAnswer(f"{who} answered with HTTP status {answer.status}, which settles nothing.", wait)
+    with unreadable_is(NoAnswer, f"The answer of {who} (HTTP status {answer.status})"):
+        return parse(answer.body)
+
+
+@contextmanager
+def unreadable_is(accident: type[GatewayError], what: str) -> Iterator[None]:
+    """Turns the readers' ValueError into one of our accidents."""
+    try:
+        yield
+    except ValueError as error:
+        raise accident(f"{what} cannot be relied on: {error}") from error
+
+
+def object_at(value: Object, *path: str) -> Object:
+    """The object at a path; missing or null is {}. Raises ValueError for anything else."""
+    for name in path:
+        inner = value.get(name)
+        if inner is None:
+            return {}
+        if not isinstance(inner, dict):
+            raise ValueError(f"{name} is not an object.")
+        value = inner
+    return value
+
+
+def text_at(value: Object, *path: str) -> str:
+    """The text at a path; missing or null is "". Raises ValueError for anything else."""
+    text = object_at(value, *path[:-1]).get(path[-1])
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise ValueError(f"{path[-1]} is not a text.")
+    return text
+
+
+def whole_at(value: Object, *path: str) -> int | None:
+    """The whole number at a path; missing or null is None. Raises ValueError for anything else, also for true."""
+    number = object_at(value, *path[:-1]).get(path[-1])
+    if number is not None and type(number) is not int:
+        raise ValueError(f"{path[-1]} is not a whole number.")
+    return number
+
+
+def objects_at(value: Object, *path: str) -> list[Object]:
+    """The list of objects at a path; missing or null is []. Raises ValueError for anything else."""
+    found = object_at(value, *path[:-1]).get(path[-1])
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise ValueError(f"{path[-1]} is not a list of objects.")
+    return found
+
+
+def name_at(value: Object, *path: str, needed: bool = True) -> str:
+    """The id or word at a path. Raises ValueError when it is over 100 characters, or needed and missing."""
+    text = text_at(value, *path)
+    if (needed and not text) or len(text) > LONGEST_NAME:
+        raise ValueError(f"{path[-1]} is {'too long' if text else 'missing'}.")
+    return text
+
+
+def amount_at(value: Object, *path: str) -> Money | None:
+    """The {value, currency} object at a path, with the amount as text; missing is None."""
+    if not object_at(value, *path):
+        return None
+    return Money.parse(name_at(value, *path, "value"), name_at(value, *path, "currency"))
+
+
+def moment_of(text: str) -> datetime | None:
+    """An ISO 8601 moment in UTC; None for anything that is not one, or does not say its zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def outcome_table(config: Mapping[str, str]) -> dict[str, Outcome]:
+    """Their status words by what they mean, from the settings STATUS_SUCCEEDED, STATUS_FAILED and so on.
+
+    Raises Misconfigured when one word would mean two things.
+    """
+    table: dict[str, Outcome] = {}
+    for outcome in Outcome:
+        words = config.get(f"STATUS_{outcome.name}", "").split(",")
+        for word in filter(None, map(str.strip, words)):
+            if table.setdefault(word, outcome) is not outcome:
+                raise Misconfigured(f"STATUS_{outcome.name} holds {word}, which already means {table[word]}.")
+    return table
+
+
+def seconds_at(config: Mapping[str, str], key: str) -> timedelta:
+    """A setting in whole seconds. Raises Misconfigured for anything else."""
+    text = config[key].strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise Misconfigured(f"{key} is a whole number of seconds, such as 900.")
+    return timedelta(seconds=int(text))
