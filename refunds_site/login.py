@@ -29,6 +29,8 @@ class ChangePasswordForm(forms.ChangePasswordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         dress(self, **dict.fromkeys(self.fields, UnfoldAdminPasswordWidget))
+        for name, field in self.fields.items():
+            field.widget.attrs["autocomplete"] = "current-password" if name == "oldpassword" else "new-password"
 
 
 def dress(form: Any, **widgets: type) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from io import StringIO
 from pathlib import Path
 
 import django
@@ -46,7 +47,7 @@ def check_ports(ports: dict[str, int]) -> None:
 def prepare() -> None:
     call_command("migrate", verbosity=0, interactive=False)
     call_command("createcachetable", verbosity=0)
-    call_command("check", databases=["default"])
+    call_command("check", databases=["default"], stdout=StringIO())
     call_command("sync_accounts")
     if settings.DEBUG:
         call_command("load_demo")

@@ -129,6 +129,12 @@ CACHES = {
 
 TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_db.DatabaseBackend")}}
 
+# --- Calls to gateways: one call's whole time, and how long a worker's claim on a refund is good for ---
+
+GATEWAY_DEADLINE_SECONDS = ENV.int("GATEWAY_DEADLINE_SECONDS", default=30)
+# Three times what a call can take with the database's wait: a slow worker is never overtaken by a second one.
+LEASE_SECONDS = ENV.int("LEASE_SECONDS", default=3 * (GATEWAY_DEADLINE_SECONDS + 20))
+
 # --- Login: by user name and password; nobody signs up ---
 
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -190,7 +196,7 @@ CONTENT_SECURITY_POLICY = {
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
@@ -213,5 +219,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s  %(message)s", "datefmt": "%H:%M:%S"}},
     "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["terminal"], "level": ENV.str("LOG_LEVEL", default="INFO").upper()},
-    "loggers": {"django.server": {"handlers": ["terminal"], "propagate": False}},
+    # Django's own handlers would print every line a second time.
+    "loggers": {name: {"handlers": ["terminal"], "propagate": False} for name in ("django", "django.server")},
 }

@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from refunds.webhooks import receive
+
 admin.site.login = secure_admin_login(admin.site.login)
 
 urlpatterns = [
@@ -15,5 +17,5 @@ urlpatterns = [
     path("accounts/logout/", login_views.logout, name="account_logout"),
     path("accounts/inactive/", login_views.account_inactive, name="account_inactive"),
     path("accounts/password/change/", login_views.password_change, name="account_change_password"),
-    # path("webhooks/<slug:account>/", receive, name="webhook"),
+    path("webhooks/<slug:account>/", receive, name="webhook"),
 ]
