@@ -19,6 +19,7 @@ from refunds import accounts
 
 SHORTEST_KEY, FEWEST_DIFFERENT = 50, 5  # what Django's own deployment check asks for
 SHORTEST_SECRET = 16
+DATABASE_WAIT = 20  # seconds that a writer may wait for another one
 SQLITE_SYNCHRONOUS_FULL = 2
 SQLITE_SHORTEST_WAIT = 5000  # milliseconds
 
@@ -145,6 +146,17 @@ def check_atomic_requests(**kwargs: Any) -> list[Error]:
         )
         for alias, database in settings.DATABASES.items()
         if database.get("ATOMIC_REQUESTS")
+    ]
+
+
+@register(Tags.security)
+def check_lease(**kwargs: Any) -> list[Error]:
+    """A worker that is slow, but alive, must not lose its refund to a second one."""
+    shortest = 3 * (settings.GATEWAY_DEADLINE_SECONDS + DATABASE_WAIT)
+    if settings.LEASE_SECONDS >= shortest:
+        return []
+    return [
+        Error(f"LEASE_SECONDS is too short for GATEWAY_DEADLINE_SECONDS: set {shortest} or more.", id="refunds.E015")
     ]
 
 

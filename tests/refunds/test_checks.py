@@ -222,6 +222,13 @@ def test_atomic_requests_are_refused(settings):
     assert ids(checks.check_atomic_requests()) == ["refunds.E007"]
 
 
+def test_a_lease_outlives_three_calls(settings):
+    settings.GATEWAY_DEADLINE_SECONDS, settings.LEASE_SECONDS = 30, 150
+    assert ids(checks.check_lease()) == []
+    settings.LEASE_SECONDS = 149
+    assert ids(checks.check_lease()) == ["refunds.E015"]
+
+
 # --- The database itself ---
 
 on_sqlite = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="speaks of SQLite's pragmas")
