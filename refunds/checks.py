@@ -153,7 +153,7 @@ def check_atomic_requests(**kwargs: Any) -> list[Error]:
 def check_lease(**kwargs: Any) -> list[Error]:
     """A worker that is slow, but alive, must not lose its refund to a second one."""
     shortest = 3 * (settings.GATEWAY_DEADLINE_SECONDS + DATABASE_WAIT)
-    if settings.LEASE_SECONDS >= shortest:
+    if shortest <= settings.LEASE_SECONDS:
         return []
     return [
         Error(f"LEASE_SECONDS is too short for GATEWAY_DEADLINE_SECONDS: set {shortest} or more.", id="refunds.E015")
