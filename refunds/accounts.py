@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -73,7 +74,9 @@ def connect(account: Account) -> Gateway:
         )
     if account.webhook_key and "SIGNKEY_PEM" in registry.gateway_class(gateway).takes:
         config.setdefault("SIGNKEY_PEM", account.webhook_key)
-    return registry.build(gateway, config)
+    connector = registry.build(gateway, config)
+    connector.http.deadline = timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
+    return connector
 
 
 def callback_url(account: Account) -> str:

@@ -77,7 +77,8 @@ GUARDS: tuple[Guard, ...] = (
         "refunds_approval",
         "INSERT",
         "The approval names another requester than the refund.",
-        'NOT EXISTS (SELECT 1 FROM refunds_refund r WHERE r.id = NEW."refund_id" AND r.requested_by_id = NEW."requester_id")',
+        "NOT EXISTS (SELECT 1 FROM refunds_refund AS asked "
+        'WHERE asked.id = NEW."refund_id" AND asked.requested_by_id = NEW."requester_id")',
     ),
 )
 
@@ -99,7 +100,8 @@ def _postgresql(guard: Guard) -> list[str]:
     statements = [
         f"CREATE OR REPLACE FUNCTION {guard.name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$",
         f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}",
-        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW EXECUTE FUNCTION {guard.name}()",
+        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW "
+        f"EXECUTE FUNCTION {guard.name}()",
     ]
     if guard.event == "DELETE":
         truncate = f"{guard.name}_all"

@@ -32,8 +32,8 @@ CUSTOMER = {
     Status.REJECTED: "We are unable to refund {amount} for this order.",
     Status.WITHDRAWN: "The refund request of {amount} was withdrawn.",
     Status.SENDING: "Your refund of {amount} is being sent at this moment.",
-    Status.UNKNOWN: "Your refund of {amount} is being checked with the payment provider. We will tell you the result.",
-    Status.PROCESSING: "Your refund of {amount} was sent on {sent} and is being processed by the payment provider{ids}.",
+    Status.UNKNOWN: "Your refund of {amount} is being checked with the payment provider. We will tell you more.",
+    Status.PROCESSING: "Your refund of {amount} was sent on {sent} and the payment provider is processing it{ids}.",
     Status.SUCCEEDED: "Your refund of {amount} was sent to your bank on {final}{ids}. "
     "Your bank decides on which day it appears in your account.",
     Status.FAILED: "Your refund of {amount} could not be carried out yet. We are looking into another way.",
@@ -63,6 +63,12 @@ def customer_sentence(refund: Refund) -> str:
     return CUSTOMER[Status(refund.status)].format(
         amount=amount(refund.money), sent=_day(refund.sent_at), final=_day(refund.final_at), ids=_ids(refund)
     )
+
+
+def details(refund: Refund) -> list[tuple[str, str]]:
+    """What the gateway told beside the essentials, with plain labels."""
+    labels = gateway_class(refund.account.gateway).detail_labels
+    return [(labels.get(name, name), str(value)) for name, value in refund.details.items() if value]
 
 
 def _when(refund: Refund) -> str:

@@ -1,4 +1,4 @@
-"""The worker process: one poller takes jobs, a pool of threads does them, a clock sweeps; all of it restarts by itself."""
+"""The worker process: one poller takes jobs, a pool of threads does them, a clock sweeps."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
     pause = 0.5
     while not stopped.is_set():
         try:
-            return work()
+            work()
+            return
         except DatabaseError as trouble:
             log.warning("The database is away (%s); trying again in %.1f s.", type(trouble).__name__, pause)
             connection.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -67,6 +68,7 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
+    "STYLES": [lambda request: static("refunds/desk.css")],
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 
@@ -32,7 +31,6 @@ class Step:
     do: Callable[[int, AbstractBaseUser, int, str], Refund]
     done: str
     asks: str = ""
-    bulk: str = ""
     tone: str = "plain"
     decides: bool = False
 
@@ -44,8 +42,9 @@ class Step:
         return mine and sent and refund.status in self.statuses and policy.may(user, self.right)
 
     @property
-    def codename(self) -> str:
-        return self.right.split(".")[1]
+    def verb(self) -> str:
+        """The label of the button that really does it."""
+        return self.label.rstrip("…")
 
 
 STEPS: dict[str, Step] = {
@@ -60,7 +59,6 @@ STEPS: dict[str, Step] = {
             "The refund is sent to the gateway as soon as you approve it.",
             lambda pk, user, seen, text: services.approve_refund(pk, user, seen=seen),
             "is approved and on its way",
-            bulk="Approve and send selected",
             tone="primary",
             decides=True,
         ),
@@ -74,7 +72,6 @@ STEPS: dict[str, Step] = {
             lambda pk, user, seen, text: services.return_refund(pk, user, text, seen=seen),
             "went back to the requester",
             asks="What do you need to know?",
-            bulk="Return…",
             decides=True,
         ),
         Step(
@@ -87,7 +84,6 @@ STEPS: dict[str, Step] = {
             lambda pk, user, seen, text: services.reject_refund(pk, user, text, seen=seen),
             "is rejected",
             asks="Why not?",
-            bulk="Reject…",
             tone="danger",
             decides=True,
         ),
@@ -111,7 +107,6 @@ STEPS: dict[str, Step] = {
             "An approved refund that waits is tried at once.",
             lambda pk, user, seen, text: services.send_now(pk, user, seen=seen),
             "is tried at once",
-            bulk="Send selected approved refunds now",
         ),
         Step(
             "check",
@@ -122,7 +117,6 @@ STEPS: dict[str, Step] = {
             "The gateway is asked what became of it. Asking never sends money.",
             lambda pk, user, seen, text: services.check_refund(pk, user),
             "is being asked about",
-            bulk="Check selected with the gateway",
         ),
         Step(
             "resubmit",
@@ -145,7 +139,6 @@ STEPS: dict[str, Step] = {
             "The refund ends here and the amount is free again.",
             lambda pk, user, seen, text: services.withdraw_refund(pk, user, seen=seen),
             "is withdrawn",
-            bulk="Withdraw selected",
             tone="danger",
         ),
         Step(
@@ -179,8 +172,3 @@ def offered(refund: Refund, user: AbstractBaseUser) -> list[Step]:
     return [
         step for step in STEPS.values() if step.fits(refund, user) and (step.name != "attend" or refund.needs_attention)
     ]
-
-
-def context_of(refund: Refund) -> dict[str, Any]:
-    """What every page about one refund shows of it."""
-    return {"refund": refund, "payment": refund.payment, "opts": Refund._meta}

@@ -7,7 +7,7 @@ from django.db.models import Q
 
 
 class Attempt(models.Model):
-    """`order` is what we asked, `before` what they showed until then, `exchanges` the raw traffic with secrets masked."""
+    """`order` is what we asked, `before` what they showed until then, `exchanges` the raw traffic, secrets masked."""
 
     class Kind(models.TextChoices):
         SEND = "send", "order"

@@ -32,7 +32,7 @@ def first_ask(refund: Refund) -> datetime:
 
 
 def take_ticket(rows: Any, booked_for: datetime) -> bool:
-    """Whether this job may go on: the row still says the moment that the job was booked for, and now nobody else may."""
+    """Whether this job may go on: the row still says the moment it was booked for, and nobody else may now."""
     return rows.filter(ask_at=booked_for).update(ask_at=timezone.now() + GRACE) == 1
 
 

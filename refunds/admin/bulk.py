@@ -1,0 +1,90 @@
+"""A step for many refunds: first a page that says what will happen, then one service call per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from gateways.money import Money
+from refunds.admin.desk import ReadOnly, too_many
+from refunds.admin.steps import Step
+from refunds.errors import RefundError
+from refunds.models import Refund
+
+MOST_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picked refund; `why_not` says why it is skipped, "" when the step can be taken."""
+
+    refund: Refund
+    why_not: str
+
+
+def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Refund], step: Step) -> HttpResponse | None:
+    """The action's first POST shows the confirmation page, the second one does what that page showed."""
+    if why := too_many(request, MOST_ROWS):
+        messages.error(request, why)
+        return None
+    refunds = list(picked.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
+    text = request.POST.get("text", "")
+    if "confirmed" in request.POST and (text.strip() or not step.asks):
+        _do(request, refunds, step, text)
+        return None
+    rows = [Row(refund, _rehearse(refund, step, request)) for refund in refunds]
+    return screen.page(
+        request,
+        "admin/refunds/bulk.html",
+        title=step.verb,
+        step=step,
+        rows=rows,
+        doable=[row for row in rows if not row.why_not],
+        totals=totals(row.refund.money for row in rows if not row.why_not),
+        action=request.POST["action"],
+        checkbox=admin.helpers.ACTION_CHECKBOX_NAME,
+        text=text,
+        text_missing="confirmed" in request.POST,
+    )
+
+
+def totals(amounts: Iterable[Money]) -> list[Money]:
+    """One sum per currency."""
+    sums: dict[str, Money] = {}
+    for money in amounts:
+        sums[money.currency] = sums.get(money.currency, Money(0, money.currency)) + money
+    return [sums[currency] for currency in sorted(sums)]
+
+
+def _rehearse(refund: Refund, step: Step, request: HttpRequest) -> str:
+    """Ask the service itself whether it would do it, and take everything back."""
+    try:
+        with transaction.atomic():
+            step.do(refund.pk, request.user, refund.version, "rehearsal")
+            transaction.set_rollback(True)
+    except RefundError as refusal:
+        return str(refusal)
+    return ""
+
+
+def _do(request: HttpRequest, refunds: list[Refund], step: Step, text: str) -> None:
+    done = []
+    for refund in refunds:
+        seen = request.POST.get(f"seen_{refund.pk}", "")
+        if not seen.isdecimal():
+            continue  # it was shown as skipped
+        try:
+            step.do(refund.pk, request.user, int(seen), text)
+        except RefundError as refusal:
+            messages.error(request, f"{refund}: {refusal}")
+        else:
+            done.append(str(refund))
+    if done:
+        messages.success(request, f"{len(done)} done: {', '.join(done)} {step.done}.")
+    else:
+        messages.warning(request, "Nothing was done.")

@@ -1,0 +1,84 @@
+"""What all screens of the desk share: nothing is added, changed or deleted but through a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from unfold.admin import ModelAdmin
+
+from refunds import policy
+
+
+class ReadOnly(ModelAdmin):
+    """A list and a page to read. Superusers cannot edit here either."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    list_filter_submit = False
+    save_as = False
+    list_disable_select_all = True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    # Rights that Django asks for by the names in `permissions=` of an action.
+
+    def has_request_permission(self, request: HttpRequest) -> bool:
+        return policy.may(request.user, policy.REQUEST)
+
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        return policy.may(request.user, policy.APPROVE)
+
+    def has_sync_permission(self, request: HttpRequest) -> bool:
+        return policy.may(request.user, policy.SYNC)
+
+    def page(self, request: HttpRequest, template: str, status: int = 200, **context: Any) -> TemplateResponse:
+        """A page of ours in the admin's frame."""
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, {**frame, **context}, status=status)
+
+
+class OwnPage(ReadOnly):
+    """A read-only object that has a page of its own instead of a form."""
+
+    page_template = ""
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET"])
+        found = self.get_object(request, object_id)
+        if found is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, found):
+            raise PermissionDenied
+        return self.page(request, self.page_template, title=str(found), **self.page_context(request, found))
+
+    def page_context(self, request: HttpRequest, found: Any) -> dict[str, Any]:
+        raise AssertionError("every page says what it shows")
+
+
+def too_many(request: HttpRequest, n_most: int) -> str:
+    """Why this selection is refused, or "": only rows that were picked, and not more than people can read."""
+    n_picked = len(request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME))
+    if request.POST.get("select_across") not in (None, "", "0"):
+        return "Pick the rows one by one: selecting everything, seen or not, is not possible here."
+    if n_picked > n_most:
+        return f"At most {n_most} at a time; you picked {n_picked}."
+    return ""
+
+
+def refuse(request: HttpRequest, why: str) -> None:
+    messages.error(request, why)

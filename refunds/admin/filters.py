@@ -1,0 +1,48 @@
+"""The filters of the refund list: the questions that people ask of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from refunds.admin.queue import waiting_for
+from refunds.models import Refund
+
+
+class Mine(SimpleListFilter):
+    title = "for me"
+    parameter_name = "for_me"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("decide", "Waiting for my decision"),
+            ("asked", "I asked for it"),
+            ("returned", "Returned to me"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
+        match self.value():
+            case "decide":
+                return queryset.filter(pk__in=waiting_for(request.user).values("pk"))
+            case "asked":
+                return queryset.filter(requested_by=request.user)
+            case "returned":
+                return queryset.filter(requested_by=request.user, status="returned")
+        return queryset
+
+
+class Attention(SimpleListFilter):
+    title = "attention"
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("needed", "Somebody has to look")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
+        return queryset.exclude(needs_attention="") if self.value() == "needed" else queryset
+
+
+REFUND_FILTERS = (Mine, Attention, "status", "account", "reason")

@@ -1,0 +1,170 @@
+"""Payments: find one, see what is free of it, ask for a refund."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from unfold.decorators import display
+
+from refunds import policy, services, wording
+from refunds.admin import intake, refund_all
+from refunds.admin.desk import OwnPage
+from refunds.admin.forms import RequestForm
+from refunds.admin.refunds import by_our_name
+from refunds.errors import RefundError
+from refunds.models import Event, Payment, Refund
+
+BADGES = {"captured": "info", "partially_refunded": "warning", "refunded": "success"}
+
+
+@admin.register(Payment)
+class PaymentAdmin(OwnPage):
+    page_template = "admin/refunds/payment.html"
+    list_display = (
+        "reference",
+        "order",
+        "shown_customer",
+        "shown_captured",
+        "shown_free",
+        "shown_status",
+        "account",
+        "captured_at",
+    )
+    list_filter = ("account", "status", "currency")
+    list_select_related = ("account",)
+    search_fields = (
+        "reference",
+        "order",
+        "customer_email",
+        "customer_name",
+        "refunds__reference",
+        "refunds__identifiers",
+        "refunds__ticket",
+    )
+    search_help_text = "Order, e-mail, name, our number, or any id of the gateway"
+    actions = ("request_what_is_free",)
+
+    @display(description="Customer", ordering="customer_email")
+    def shown_customer(self, payment: Payment) -> str:
+        return payment.customer_email or payment.customer_name
+
+    @display(description="Captured", ordering="captured")
+    def shown_captured(self, payment: Payment) -> str:
+        return wording.amount(payment.money(payment.captured))
+
+    @display(description="Free")
+    def shown_free(self, payment: Payment) -> str:
+        return wording.amount(payment.money(payment.free))
+
+    @display(description="Status", ordering="status", label=BADGES)
+    def shown_status(self, payment: Payment) -> tuple[str, str]:
+        words = payment.get_status_display()
+        return payment.status, f"{words} · disputed" if payment.disputed_at else words
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
+    ) -> tuple[QuerySet[Payment], bool]:
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        named = Refund.objects.filter(by_our_name(search_term)).values("payment")
+        return found | queryset.filter(pk__in=named), duplicates
+
+    @admin.action(description="Request a refund of what is free", permissions=["request"])
+    def request_what_is_free(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        return refund_all.ask_or_do(self, request, queryset)
+
+    # --- the page of one payment ---
+
+    def page_context(self, request: HttpRequest, found: Payment) -> dict[str, Any]:
+        refunds = found.refunds.select_related("payment", "reason", "requested_by")
+        return {
+            **facts(found),
+            "refunds": refunds,
+            "may_request": policy.may(request.user, policy.REQUEST),
+            "why_not": why_not(found),
+            "events": Event.objects.filter(payment=found, refund=None),
+        }
+
+    # --- coming in, and being asked back ---
+
+    def get_urls(self) -> list[URLPattern]:
+        own = self.admin_site.admin_view
+        return [
+            *intake.urls(self),
+            path("<int:pk>/request/", own(self.request_view), name="refunds_payment_request"),
+            *super().get_urls(),
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return policy.may(request.user, policy.IMPORT)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        return intake.add_view(self, request)
+
+    def request_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for a refund of one payment; a stale form comes back with the new figure and what was typed."""
+        payment = self.get_object(request, str(pk))
+        if payment is None:
+            raise Http404
+        if not self.has_view_permission(request, payment) or not policy.may(request.user, policy.REQUEST):
+            raise PermissionDenied
+        form = RequestForm(request.POST or None, payment=payment)
+        if request.method == "POST" and form.is_valid():
+            try:
+                refund = services.request_refund(payment.pk, by=request.user, **form.order())
+            except RefundError as refusal:
+                payment = self.get_object(request, str(pk))
+                form = form.stale(payment, str(refusal))
+            else:
+                messages.success(request, f"{refund} over {wording.amount(refund.money)} waits for approval.")
+                return redirect("admin:refunds_refund_change", refund.pk)
+        return self.page(
+            request,
+            "admin/refunds/request.html",
+            status=409 if form.errors else 200,
+            title="Request a refund",
+            form=form,
+            why_not=why_not(payment),
+            **facts(payment),
+        )
+
+
+def why_not(payment: Payment) -> str:
+    """Why no refund can be asked of this payment now, or ""."""
+    try:
+        policy.demand_refundable(payment)
+    except RefundError as refusal:
+        return str(refusal)
+    return "" if payment.free > 0 else "Nothing is free any more: all of it is refunded or spoken for."
+
+
+def facts(payment: Payment) -> dict[str, Any]:
+    return {"payment": payment, "original": payment, "bar": bar(payment)}
+
+
+def bar(payment: Payment) -> list[dict[str, Any]]:
+    """Captured = refunded + in flight + waiting + free, each with its share in per mille."""
+    held = {"flight": 0, "waiting": 0}
+    for status, minor in payment.refunds.values_list("status", "amount"):
+        if status in ("requested", "returned", "approved"):
+            held["waiting"] += minor
+        elif status in ("sending", "unknown", "processing"):
+            held["flight"] += minor
+    parts = (
+        ("refunded", "refunded", payment.refunded),
+        ("in flight", "flight", held["flight"]),
+        ("waiting", "waiting", held["waiting"]),
+        ("free", "free", max(payment.free, 0)),
+    )
+    whole = max(payment.captured, payment.refunded + payment.held)
+    drawn, start = [], 0
+    for label, kind, minor in parts:
+        share = 1000 * minor // whole
+        drawn.append({"label": label, "kind": kind, "money": payment.money(minor), "start": start, "share": share})
+        start += share
+    return drawn

@@ -1,0 +1,194 @@
+"""Refunds: the list with its actions, the page of one refund, and its step pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from unfold.decorators import display
+
+from refunds import policy, wording
+from refunds.admin import bulk, queue
+from refunds.admin.desk import OwnPage
+from refunds.admin.filters import REFUND_FILTERS
+from refunds.admin.steps import STEPS, Step, offered
+from refunds.admin.timeline import timeline
+from refunds.errors import RefundError
+from refunds.models import Refund
+from refunds.templatetags.desk import TONES
+
+BADGES = {"waiting": "warning", "moving": "info", "good": "success", "bad": "danger", "alarm": "danger", "over": ""}
+
+
+@admin.register(Refund)
+class RefundAdmin(OwnPage):
+    page_template = "admin/refunds/refund.html"
+    list_display = (
+        "number",
+        "shown_amount",
+        "shown_status",
+        "shown_payment",
+        "reason",
+        "shown_requester",
+        "requested_at",
+    )
+    list_filter = REFUND_FILTERS
+    list_select_related = ("payment", "payment__account", "account", "reason", "requested_by")
+    search_fields = (
+        "payment__reference",
+        "payment__order",
+        "payment__customer_email",
+        "reference",
+        "identifiers",
+        "ticket",
+    )
+    search_help_text = "Our number, order, e-mail, ticket, or any id of the gateway"
+    actions = (
+        "approve_selected",
+        "send_selected",
+        "check_selected",
+        "return_selected",
+        "reject_selected",
+        "withdraw_selected",
+    )
+
+    # --- the list ---
+
+    @display(description="Amount", ordering="amount")
+    def shown_amount(self, refund: Refund) -> str:
+        return wording.amount(refund.money)
+
+    @display(description="Status", ordering="status", label={word: BADGES[tone] for word, tone in TONES.items()})
+    def shown_status(self, refund: Refund) -> tuple[str, str]:
+        words = refund.get_status_display()
+        return refund.status, f"{words} · look at it" if refund.needs_attention else words
+
+    @display(description="Payment", ordering="payment__reference")
+    def shown_payment(self, refund: Refund) -> str:
+        return str(refund.payment)
+
+    @display(description="Asked by", ordering="requested_by__username")
+    def shown_requester(self, refund: Refund) -> str:
+        return str(refund.requested_by or "made at the gateway")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Refund], search_term: str
+    ) -> tuple[QuerySet[Refund], bool]:
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        return found | queryset.filter(by_our_name(search_term)), duplicates
+
+    # --- the actions ---
+
+    @admin.action(description="Approve and send selected", permissions=["approve"])
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        return bulk.ask_or_do(self, request, queryset, STEPS["approve"])
+
+    @admin.action(description="Send selected approved refunds now", permissions=["approve"])
+    def send_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        return bulk.ask_or_do(self, request, queryset, STEPS["send"])
+
+    @admin.action(description="Check selected with the gateway", permissions=["sync"])
+    def check_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        return bulk.ask_or_do(self, request, queryset, STEPS["check"])
+
+    @admin.action(description="Return…", permissions=["approve"])
+    def return_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        return bulk.ask_or_do(self, request, queryset, STEPS["return"])
+
+    @admin.action(description="Reject…", permissions=["approve"])
+    def reject_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        return bulk.ask_or_do(self, request, queryset, STEPS["reject"])
+
+    @admin.action(description="Withdraw selected", permissions=["request"])
+    def withdraw_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+        return bulk.ask_or_do(self, request, queryset, STEPS["withdraw"])
+
+    # --- the page of one refund ---
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Refund]:
+        return super().get_queryset(request).select_related(*self.list_select_related, "retry_of")
+
+    def page_context(self, request: HttpRequest, found: Refund) -> dict[str, Any]:
+        return {
+            **facts(found),
+            "steps": offered(found, request.user),
+            "place": queue.place(found, request.user) if policy.may(request.user, policy.APPROVE) else None,
+            "next_step": wording.next_step(found),
+            "customer_sentence": wording.customer_sentence(found),
+            "timeline": timeline(found, raw=policy.may(request.user, policy.RAW)),
+            "siblings": found.payment.refunds.exclude(pk=found.pk).select_related("payment"),
+            "retries": found.retries.all(),
+        }
+
+    # --- its steps ---
+
+    def get_urls(self) -> list[URLPattern]:
+        own = self.admin_site.admin_view(self.step_view)
+        return [path("<int:pk>/step/<slug:name>/", own, name="refunds_refund_step"), *super().get_urls()]
+
+    def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """GET asks, POST does; a stale page is refused with a sentence and loses nothing that was typed."""
+        refund = self.get_object(request, str(pk))
+        step = STEPS.get(name)
+        if refund is None or step is None:
+            raise Http404
+        if not self.has_view_permission(request, refund) or not policy.may(request.user, step.right):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._take(request, refund, step)
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "POST"])
+        return self._ask(request, refund, step)
+
+    def _ask(self, request: HttpRequest, refund: Refund, step: Step, refusal: str = "", text: str = "") -> HttpResponse:
+        return self.page(
+            request,
+            "admin/refunds/step.html",
+            status=409 if refusal else 200,
+            title=f"{step.verb}: {refund}",
+            step=step,
+            refusal=refusal,
+            text=text,
+            customer_sentence=wording.customer_sentence(refund),
+            place=queue.place(refund, request.user) if step.decides else None,
+            **facts(refund),
+        )
+
+    def _take(self, request: HttpRequest, refund: Refund, step: Step) -> HttpResponse:
+        text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
+        try:
+            changed = step.do(refund.pk, request.user, int(seen) if seen.isdecimal() else -1, text)
+        except RefundError as refusal:
+            return self._ask(request, self.get_object(request, str(refund.pk)), step, str(refusal), text)
+        messages.success(request, f"{changed} {step.done}.")
+        following = queue.next_after(refund, request.user) if step.decides else changed
+        if following is None:
+            messages.info(request, "Nothing else waits for your decision.")
+            return redirect("admin:refunds_refund_changelist")
+        return redirect("admin:refunds_refund_change", following.pk)
+
+
+def by_our_name(text: str) -> Q:
+    """Our number (R-000042, or 42 of it) and our key."""
+    text = text.strip().upper()
+    digits = text.removeprefix("R-")
+    number = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 12 else None
+    key = text.lower() if len(text) == 36 and text.count("-") == 4 and text.replace("-", "").isalnum() else None
+    match = Q(pk=number) if number is not None and text.startswith("R-") else Q(pk__in=())
+    return match | Q(key=key) if key and all(c in "0123456789abcdef-" for c in key) else match
+
+
+def facts(refund: Refund) -> dict[str, Any]:
+    """What every page about one refund shows of it."""
+    return {
+        "refund": refund,
+        "payment": refund.payment,
+        "original": refund,
+        "details": wording.details(refund),
+        "back": reverse("admin:refunds_refund_change", args=(refund.pk,)),
+    }

@@ -1,0 +1,77 @@
+"""People, payments and refunds for the tests. Alice asks, Bob approves, Carol may only look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+
+from refunds import services
+from refunds.models import Account, Payment, Refund, RefundReason
+
+LONG_AGO = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def person(name: str, group: str = "", **fields: Any) -> User:
+    """A member of staff in one of the six groups, or in none."""
+    user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True, **fields})
+    if is_new:
+        user.set_password("demo")
+        user.save()
+        if group:
+            user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+def alice() -> User:
+    return person("alice", "Agents")
+
+
+def bob() -> User:
+    return person("bob", "Approvers")
+
+
+def carol() -> User:
+    return person("carol", "Auditors")
+
+
+def make_account(slug: str = "payerly-eu", **fields: Any) -> Account:
+    account, _ = Account.objects.get_or_create(slug=slug, defaults={"gateway": "payerly", **fields})
+    return account
+
+
+def make_payment(captured: int = 5000, currency: str = "EUR", reference: str = "pay-1", **fields: Any) -> Payment:
+    """A captured payment; `captured` is minor units."""
+    return Payment.objects.create(
+        account=fields.pop("account", None) or make_account(),
+        captured=captured,
+        currency=currency,
+        reference=reference,
+        **{
+            "order": "order-1",
+            "captured_at": LONG_AGO,
+            "customer_name": "Anna Nowak",
+            "customer_email": "anna@example.com",
+            **fields,
+        },
+    )
+
+
+def ask(payment: Payment | None = None, amount: int = 1000, by: User | None = None, **fields: Any) -> Refund:
+    """A refund requested by Alice."""
+    payment = payment or make_payment()
+    payment.refresh_from_db(fields=["held", "refunded"])
+    reason = fields.pop("reason", None) or RefundReason.objects.get(name="Goods returned")
+    return services.request_refund(payment.pk, amount, reason, by or alice(), seen_free=payment.free, **fields)
+
+
+def approved(payment: Payment | None = None, amount: int = 1000, **fields: Any) -> Refund:
+    """Requested by Alice, approved by Bob, not sent yet."""
+    refund = ask(payment, amount, **fields)
+    return services.approve_refund(refund.pk, bob(), seen=refund.version)
+
+
+def again(refund: Refund) -> Refund:
+    """The row as it is now."""
+    return Refund.objects.select_related("payment", "account", "reason", "requested_by").get(pk=refund.pk)
