@@ -25,6 +25,7 @@ reset:  ## forget the embedded database and the sandbox's state
 	rm -rf var/refunds.sqlite3 var/refunds.sqlite3-wal var/refunds.sqlite3-shm var/sandbox
 
 test: lint  ## everything, on SQLite and then on PostgreSQL (TEST_DATABASE_URL, or a server of its own)
+	@$(BIN)/python tests/chromium.py
 	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS)
 	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS)
 
@@ -40,7 +41,7 @@ lock: $(DEV)  ## compile requirements*.txt anew
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 $(BIN)/python:
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

