@@ -168,7 +168,8 @@ def check_database(databases: Iterable[str] | None = None, **kwargs: Any) -> lis
         error
         for alias in databases or ()
         if connections[alias].vendor in looks
-        for error in looks[connections[alias].vendor](connections[alias])
+        for look in (looks[connections[alias].vendor], _check_cache)
+        for error in look(connections[alias])
     ]
 
 
@@ -195,6 +196,13 @@ def _check_postgresql(connection: Any) -> Iterator[Error]:
             "PostgreSQL may lose a commit in a crash: set synchronous_commit to on for this database.",
             id="refunds.E009",
         )
+
+
+def _check_cache(connection: Any) -> Iterator[Error]:
+    """The login counts its failures there; a database that was never migrated is not asked."""
+    cache, tables = settings.CACHES["default"], connection.introspection.table_names()
+    if "db.DatabaseCache" in cache["BACKEND"] and "django_migrations" in tables and cache["LOCATION"] not in tables:
+        yield Error("The login needs its cache table: run manage.py createcachetable.", id="refunds.E016")
 
 
 def _ask(connection: Any, question: str) -> Any:

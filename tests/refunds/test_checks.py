@@ -277,6 +277,12 @@ def test_a_commit_that_does_not_wait_for_the_disk_is_refused():
     assert ids(checks.check_database(databases=["default"])) == ["refunds.E009"]
 
 
+@pytest.mark.django_db
+def test_a_missing_cache_table_is_named(settings):
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "elsewhere"}}
+    assert ids(checks.check_database(databases=["default"])) == ["refunds.E016"]
+
+
 # --- All of it, as the command line runs it ---
 
 
