@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
