@@ -19,7 +19,6 @@ from refunds import accounts
 
 SHORTEST_KEY, FEWEST_DIFFERENT = 50, 5  # what Django's own deployment check asks for
 SHORTEST_SECRET = 16
-DATABASE_WAIT = 20  # seconds that a writer may wait for another one
 SQLITE_SYNCHRONOUS_FULL = 2
 SQLITE_SHORTEST_WAIT = 5000  # milliseconds
 
@@ -152,7 +151,7 @@ def check_atomic_requests(**kwargs: Any) -> list[Error]:
 @register(Tags.security)
 def check_lease(**kwargs: Any) -> list[Error]:
     """A worker that is slow, but alive, must not lose its refund to a second one."""
-    shortest = 3 * (settings.GATEWAY_DEADLINE_SECONDS + DATABASE_WAIT)
+    shortest = 3 * (settings.GATEWAY_DEADLINE_SECONDS + settings.DATABASE_WAIT_SECONDS)
     if shortest <= settings.LEASE_SECONDS:
         return []
     return [

@@ -97,6 +97,7 @@ TEMPLATES = [
 
 DATABASE = ENV.db_url("DATABASE_URL", default="sqlite:///var/refunds.sqlite3")
 DATABASE.setdefault("OPTIONS", {})
+DATABASE_WAIT_SECONDS = ENV.int("DATABASE_WAIT_SECONDS", default=20)  # for another writer, or a free connection
 if DATABASE["ENGINE"].endswith("sqlite3"):
     if DATABASE["NAME"] != ":memory:":
         DATABASE["NAME"] = BASE_DIR / DATABASE["NAME"]
@@ -104,12 +105,12 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE: two writers queue up instead of one of them failing half-way.
     DATABASE["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": DATABASE_WAIT_SECONDS,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
         **DATABASE["OPTIONS"],
     }
 elif pool_size := ENV.int("DATABASE_POOL", default=0):
-    DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 20}
+    DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": DATABASE_WAIT_SECONDS}
 if "pool" not in DATABASE["OPTIONS"]:
     DATABASE.setdefault("CONN_MAX_AGE", ENV.int("CONN_MAX_AGE", default=60))
     DATABASE["CONN_HEALTH_CHECKS"] = True
@@ -134,7 +135,7 @@ TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_d
 
 GATEWAY_DEADLINE_SECONDS = ENV.int("GATEWAY_DEADLINE_SECONDS", default=30)
 # Three times what a call can take with the database's wait: a slow worker is never overtaken by a second one.
-LEASE_SECONDS = ENV.int("LEASE_SECONDS", default=3 * (GATEWAY_DEADLINE_SECONDS + 20))
+LEASE_SECONDS = ENV.int("LEASE_SECONDS", default=3 * (GATEWAY_DEADLINE_SECONDS + DATABASE_WAIT_SECONDS))
 
 # --- Login: by user name and password; nobody signs up ---
 

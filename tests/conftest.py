@@ -12,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.conf import settings
 
+pytest_plugins = ["tests.house"]
+
 from tests import chromium
 
 

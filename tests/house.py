@@ -1,0 +1,102 @@
+"""The whole house for a test: sandbox gateways, a web server, and worker processes, over real sockets and one database."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateways.sandbox import Sandbox
+from refunds.models import Refund
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = {"GATEWAY_DEADLINE_SECONDS": "1", "DATABASE_WAIT_SECONDS": "2", "PAYERLY_EU_QUIET_WINDOW_SECONDS": "2"}
+
+
+@dataclass
+class House:
+    """Everything that `make run` starts; the workers can be killed and started again."""
+
+    sandbox: Sandbox
+    url: str
+    environment: dict[str, str]
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", "worker", "--sweep", "0.5", "--interval", "0.05", "--threads", "4"]
+        worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL)
+        self.workers.append(worker)
+        return worker
+
+    def kill_worker(self) -> None:
+        """As a power cut would: no signal handler, no farewell."""
+        self.workers[-1].send_signal(signal.SIGKILL)
+        self.workers[-1].wait()
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.terminate()
+        for worker in self.workers:
+            worker.wait(timeout=30)
+
+    def paid(self, refund: Refund) -> list[dict[str, Any]]:
+        """What the gateway's own ledger moved for this refund."""
+        return [move for move in self.sandbox.ledger() if move["key"] == str(refund.key) and move["kind"] == "refund"]
+
+    def asked(self, refund: Refund, method: str) -> list[dict[str, Any]]:
+        """The calls about this refund that reached the gateway: PUT is an order, GET a look-up."""
+        about = str(refund.key) if method == "PUT" else f"/payments/{refund.payment.reference}/"
+        return [call for call in self.sandbox.requests() if call["method"] == method and about in call["path"]]
+
+
+def until(what: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait for something to be true and return it; a test fails with its last value."""
+    ends = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < ends, f"It did not happen in {seconds} s; last seen: {found!r}"
+        time.sleep(0.05)
+    return found
+
+
+def until_status(refund: Refund, status: str, seconds: float = 20) -> Refund:
+    """Wait until the refund stands there."""
+    ends = time.monotonic() + seconds
+    while (now := Refund.objects.select_related("payment", "account").get(pk=refund.pk)).status != status:
+        story = "\n".join(f"{line.sequence} {line.step}: {line.text}" for line in now.events.all())
+        assert time.monotonic() < ends, f"{refund} is {now.status}, not {status}, after {seconds} s:\n{story}"
+        time.sleep(0.05)
+    return now
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The sandbox gateways on a free port, thirty times as quick as in the demo, with our account pointed at them."""
+    with Sandbox(pace=1 / 30) as sandbox:
+        for name, value in QUICK.items():
+            monkeypatch.setenv(name, value)
+        for name, value in sandbox.credentials("payerly").items():
+            monkeypatch.setenv(f"PAYERLY_EU_{name}", value)
+        yield sandbox
+
+
+@pytest.fixture
+def house(
+    sandbox: Sandbox,
+    live_server: Any,
+    process_environment: dict[str, str],
+    settings: Any,
+) -> Iterator[House]:
+    """Sandbox and web; a test starts its workers."""
+    settings.PUBLIC_URL = live_server.url
+    environment = {**process_environment, "PUBLIC_URL": live_server.url, "DEBUG": "on"}
+    home = House(sandbox, live_server.url, environment)
+    yield home
+    home.stop()
