@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.conf import settings
 
-pytest_plugins = ["tests.house"]
-
 from tests import chromium
+
+pytest_plugins = ["tests.house"]
 
 
 def pytest_report_header() -> str:

@@ -1,4 +1,4 @@
-"""The whole house for a test: sandbox gateways, a web server, and worker processes, over real sockets and one database."""
+"""The whole house for a test: sandbox, web server and worker processes, over real sockets and one database."""
 
 from __future__ import annotations
 

@@ -52,11 +52,10 @@ PAYMENT_EDGES = {
 }
 
 
-@pytest.mark.parametrize(("edge", "move"), EDGES.items(), ids=lambda item: str(item))
-def test_every_edge_of_a_refund_can_be_walked(edge: tuple[Status, Status], move: Callable[[Refund], None]) -> None:
-    source, target = edge
+@pytest.mark.parametrize(("source", "target"), EDGES)
+def test_every_edge_of_a_refund_can_be_walked(source: Status, target: Status) -> None:
     refund = Refund(status=source, sent_at=timezone.now())
-    move(refund)
+    EDGES[source, target](refund)
     assert refund.status == target
 
 
