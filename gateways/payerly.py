@@ -196,5 +196,5 @@ def details(told: Object) -> dict[str, str]:
 
 def objection(detail: Object) -> str:
     """One entry of error.details in a line: what, why and in which fields."""
-    fields = [f"{text_at(field, 'name')} = {text_at(field, 'value')}" for field in objects_at(detail, "fields")]
+    fields = [f"{text_at(field, 'name')} {text_at(field, 'value')}".strip() for field in objects_at(detail, "fields")]
     return ": ".join(filter(None, (text_at(detail, "value"), text_at(detail, "description"), ", ".join(fields))))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -57,7 +58,7 @@ class Simulator(SimulatedGateway):
 
     def letter(self, refund: Refund, word: str, forged: bool) -> tuple[dict[str, str], bytes]:
         body = as_json({**shown(refund, word), "error": {"code": 0, "description": "No error."}})
-        key = rsa.generate_private_key(65537, 2048) if forged else self.key
+        key = fresh_key("forger") if forged else self.key
         signature = key.sign(body, padding.PKCS1v15(), hashes.SHA256())
         return {"Content-Type": "application/json", "Signature": base64.b64encode(signature).decode()}, body
 
@@ -84,14 +85,14 @@ class Simulator(SimulatedGateway):
 
     def _put(self, key: str, request: Request) -> Reply:
         order = read_order(key, request)
-        with self.desk.ledger.atomic():
+        with self.desk.ledger.atomic():  # left by return, never by raise: that would take the story back
             if known := self.desk.ledger.refund("payerly", key):
                 return self._again(known, order)
             number = self.desk.story_for(order)
             if STORIES[number].answer is Answer.REFUSED:
-                raise Refused(400, 2001, "The payment cannot be refunded.", "paymentId")
+                return error(Refused(400, 2001, "The payment cannot be refunded.", "paymentId"))
             if not self.desk.room_for(order):
-                raise Refused(400, 2002, "The refunds of this payment would exceed it.", "amount")
+                return error(Refused(400, 2002, "The refunds of this payment would exceed it.", "amount"))
             refund = self.desk.open(order, number)
         ordinary = fine(shown(refund, refund.status)) if refund else Reply(200)
         # Outside our own routes: a client that follows it is seen in the list of requests.
@@ -198,12 +199,19 @@ def private_key(file: Path | None) -> rsa.RSAPrivateKey:
         found = serialization.load_pem_private_key(file.read_bytes(), None)
         if isinstance(found, rsa.RSAPrivateKey):
             return found
-    key = rsa.generate_private_key(65537, 2048)
-    if file:
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        file.touch(0o600)
-        file.write_bytes(key.private_bytes(*form))
+    if file is None:
+        return fresh_key("memory")
+    key = fresh_key(str(file))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.touch(0o600)
+    file.write_bytes(key.private_bytes(*form))
     return key
+
+
+@cache
+def fresh_key(purpose: str) -> rsa.RSAPrivateKey:
+    """One per purpose and process: making them is slow."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 def public_pem(key: rsa.RSAPrivateKey) -> str:
