@@ -1,0 +1,86 @@
+"""Money is whole minor units, written and read exactly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateways.money import Money, exponent
+
+CURRENCIES = {"JPY": 0, "EUR": 2, "KWD": 3}
+moneys = st.builds(Money, st.integers(0, 10**15 - 1), st.sampled_from(sorted(CURRENCIES)))
+
+
+@given(moneys)
+def test_what_is_written_is_read_back(money):
+    assert Money.parse(str(money), money.currency) == money
+
+
+@given(moneys)
+def test_all_decimals_of_the_currency_are_written(money):
+    assert len(str(money).partition(".")[2]) == CURRENCIES[money.currency] == exponent(money.currency)
+
+
+@given(st.text(max_size=12), st.sampled_from(sorted(CURRENCIES)))
+def test_any_text_is_an_exact_amount_or_refused(text, currency):
+    try:
+        money = Money.parse(text, currency)
+    except ValueError:
+        return
+    assert (
+        str(money).lstrip("0").rstrip("0").rstrip(".") == text.lstrip("0").rstrip("0").rstrip(".") or money.minor == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "minor"),
+    [("12.50", "EUR", 1250), ("12.5", "EUR", 1250), ("12", "EUR", 1200), ("0.005", "KWD", 5), ("1200", "JPY", 1200)],
+)
+def test_plain_amounts_are_read(text, currency, minor):
+    assert Money.parse(text, currency) == Money(minor, currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [
+        *[
+            (text, "EUR")
+            for text in ("", "0x10", "1e3", "1,5", "NaN", "Infinity", "\u0661\u0662", "1_000", "-1", "+1", " 1", "1 ")
+        ],
+        *[
+            (text, "EUR")
+            for text in ("1\n", ".5", "1.", "1.2.3", "1.234", "1234567890123456", "\uff11\uff12", "1.\u0665")
+        ],
+        ("1.5", "JPY"),
+        ("1.0005", "KWD"),
+        ("1.50", "eur"),
+        ("1.50", "ZZZ"),
+        ("1.50", ""),
+        (12, "EUR"),
+        (None, "EUR"),
+    ],
+)
+def test_anything_else_is_refused(text, currency):
+    with pytest.raises(ValueError, match=r"\w"):
+        Money.parse(text, currency)
+
+
+@pytest.mark.parametrize("minor", [1.0, True, "1", None])
+def test_money_counts_whole_units_only(minor):
+    with pytest.raises(TypeError):
+        Money(minor, "EUR")
+
+
+def test_currencies_do_not_mix():
+    euro, yen = Money(1, "EUR"), Money(1, "JPY")
+    for mixed in (lambda: euro + yen, lambda: euro - yen, lambda: euro < yen, lambda: euro <= yen):
+        with pytest.raises(ValueError, match="do not mix"):
+            mixed()
+    assert euro != yen
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(-(10**15), 10**15))
+def test_sums_and_order_are_those_of_the_minor_units(left, right):
+    a, b = Money(left, "EUR"), Money(right, "EUR")
+    assert ((a + b).minor, (a - b).minor, a < b, a <= b) == (left + right, left - right, left < right, left <= right)
