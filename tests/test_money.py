@@ -50,7 +50,7 @@ def test_plain_amounts_are_read(text, currency, minor):
         ],
         *[
             (text, "EUR")
-            for text in ("1\n", ".5", "1.", "1.2.3", "1.234", "1234567890123456", "\uff11\uff12", "1.\u0665")
+            for text in ("1\n", "1.5\n", ".5", "1.", "1.2.3", "1.234", "1234567890123456", "\uff11\uff12", "1.\u0665")
         ],
         ("1.5", "JPY"),
         ("1.0005", "KWD"),

@@ -164,6 +164,9 @@ class Ledger:
             query, values = f"{query} AND key = ?", [*values, key]
         return [Planned(**dict(row)) for row in self.rows(f"{query} ORDER BY due, id", *values)]
 
+    def is_due(self, step: Planned, now: int) -> bool:
+        return bool(self.rows("SELECT 1 FROM step WHERE id = ? AND NOT is_done AND due <= ?", step.id, now))
+
     def finish(self, step: Planned) -> None:
         self.rows("UPDATE step SET is_done = 1 WHERE id = ?", step.id)
 

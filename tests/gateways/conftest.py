@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -83,11 +84,12 @@ def http_answer(status: int, body: bytes, *headers: str) -> bytes:
 
 @dataclass
 class Inbox:
-    """What a webhook receiver saw; it answers with the status that stands first in `statuses`, then with 200."""
+    """What a webhook receiver saw; it answers after `pause` seconds, with the first of `statuses`, then with 200."""
 
     url: str = ""
     letters: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    pause: float = 0
 
 
 @pytest.fixture
@@ -98,6 +100,7 @@ def inbox() -> Iterator[Inbox]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             box.letters.append(({name.lower(): text for name, text in self.headers.items()}, body))
+            time.sleep(box.pause)
             self.send_response(box.statuses.pop(0) if box.statuses else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -123,10 +123,15 @@ def test_foreign_answers_settle_nothing(gateway, name, status, body):
 
 
 def test_secrets_stay_out_of_everything_that_is_kept(gateway, name):
+    secrets = [gateway.config[key] for key in gateway.secrets if gateway.config[key]]
     gateway.refund(order())
-    kept = repr(gateway.http.exchanges) + repr(gateway) + repr(gateway.http)
-    assert gateway.http.exchanges
-    assert not [key for key in gateway.secrets if gateway.config[key] in kept]
+    with answering(http_answer(500, " ".join(secrets).encode())) as (url, _):
+        gossip = elsewhere(gateway, url)
+        with pytest.raises(NoAnswer):
+            gossip.refund(order())
+    kept = repr([one.http.exchanges for one in (gateway, gossip)]) + repr(gateway) + repr(gateway.http)
+    assert gossip.http.exchanges[0].status == 500
+    assert not [secret for secret in secrets if secret in kept]
 
 
 def test_a_look_up_finds_the_refund_and_its_end(gateway, name, sandbox):

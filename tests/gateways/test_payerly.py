@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from gateways.contract import Delivery, Nudge, Outcome, RefundOrder
 from gateways.errors import BadWebhook, Misconfigured, NoAnswer
@@ -221,6 +221,7 @@ def test_a_wish_to_wait_is_passed_on():
         "amount_as_number",
         "amount_off_the_grid",
         "code_as_text",
+        "another_kind",
         "list_empty",
         "webhook_payment",
     ],
@@ -351,8 +352,9 @@ def test_a_second_spelling_of_the_same_signature_is_refused():
         "é",
         pem_of(rsa.generate_private_key(65537, 1024)),
         pem_of(ec.generate_private_key(ec.SECP256R1())),
+        pem_of(ed25519.Ed25519PrivateKey.generate()),
     ],
-    ids=["missing", "garbage", "not ASCII", "too short", "not RSA"],
+    ids=["missing", "garbage", "not ASCII", "too short", "a curve", "another curve"],
 )
 def test_without_a_sound_key_nothing_can_be_told(pem):
     with pytest.raises(Misconfigured, match="SIGNKEY_PEM"):

@@ -137,6 +137,13 @@ def test_webhooks_are_signed_by_the_key_it_hands_out_and_forged_ones_are_not(san
     gateway.verify_webhook(true)
     with pytest.raises(BadWebhook):
         gateway.verify_webhook(forged)
+    sandbox.webhook("true")
+    sandbox.settle()
+    gateway.verify_webhook(Delivery(*inbox.letters[-1]))
+    sandbox.webhook("true", forged=True)
+    sandbox.settle()
+    with pytest.raises(BadWebhook):
+        gateway.verify_webhook(Delivery(*inbox.letters[-1]))
 
 
 def test_a_redirect_that_is_followed_would_be_seen(sandbox):
@@ -156,6 +163,15 @@ def test_a_webhook_that_is_not_taken_comes_again_but_not_for_ever(sandbox, inbox
     connect(sandbox).refund(order(1200, inbox.url))
     sandbox.settle()
     assert len(inbox.letters) == 4 + 5
+
+
+def test_a_receiver_that_takes_its_time_gets_each_webhook_once(sandbox, inbox):
+    inbox.pause = 0.2
+    connect(sandbox).refund(order(1200, inbox.url))
+    sandbox.settle()
+    connect(sandbox).refund(order(1208, inbox.url))
+    sandbox.settle()
+    assert len(inbox.letters) == 2
 
 
 def test_the_same_order_at_the_same_moment_moves_money_once(sandbox):
