@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.utils import timezone
 from django_tasks import task
 
 from refunds import services
@@ -25,13 +26,13 @@ def key_fetch(account_id: int) -> None:
     fetch_webhook_key(account_id)
 
 
-def wake(refund_id: int, at: datetime) -> None:
-    """Have a refund's turn taken at `at` (UTC), the moment its row is booked for."""
-    turn.using(run_after=at).enqueue(refund_id, at.isoformat())
+def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False) -> None:
+    """Have a refund's turn taken at the moment (UTC) that its row is booked for, or at once with that ticket."""
+    turn.using(run_after=timezone.now() if at_once else booked_for).enqueue(refund_id, booked_for.isoformat())
 
 
-def wake_payment(payment_id: int, at: datetime) -> None:
-    payment_turn.using(run_after=at).enqueue(payment_id, at.isoformat())
+def wake_payment(payment_id: int, booked_for: datetime) -> None:
+    payment_turn.using(run_after=timezone.now()).enqueue(payment_id, booked_for.isoformat())
 
 
 def wake_key_fetch(account_id: int) -> None:

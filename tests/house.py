@@ -27,11 +27,13 @@ class House:
     sandbox: Sandbox
     url: str
     environment: dict[str, str]
+    log: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "worker", "--sweep", "0.5", "--interval", "0.05", "--threads", "4"]
-        worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL)
+        with self.log.open("ab") as log:
+            worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
 
@@ -76,6 +78,12 @@ def until_status(refund: Refund, status: str, seconds: float = 20) -> Refund:
     return now
 
 
+@pytest.fixture(scope="session")
+def live_server(django_db_setup: None, live_server: Any) -> Any:
+    """The web server, once the database has its name: taken for one in memory, all threads would share a connection."""
+    return live_server
+
+
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """The sandbox gateways on a free port, thirty times as quick as in the demo, with our account pointed at them."""
@@ -93,10 +101,12 @@ def house(
     live_server: Any,
     process_environment: dict[str, str],
     settings: Any,
+    tmp_path: Path,
 ) -> Iterator[House]:
     """Sandbox and web; a test starts its workers."""
     settings.PUBLIC_URL = live_server.url
     environment = {**process_environment, "PUBLIC_URL": live_server.url, "DEBUG": "on"}
-    home = House(sandbox, live_server.url, environment)
+    home = House(sandbox, live_server.url, environment, tmp_path / "workers.log")
     yield home
     home.stop()
+    print(home.log.read_text() if home.log.exists() else "")  # shown when the test fails

@@ -53,9 +53,9 @@ def sweep() -> int:
     now = timezone.now()
     n_found = 0
     for pk, ask_at in _due(Refund.objects, now):
-        n_found += _hand_out(Refund.objects.filter(pk=pk), ask_at, lambda at, pk=pk: jobs.wake(pk, at))
+        n_found += _hand_out(Refund.objects.filter(pk=pk), ask_at, lambda ticket, pk=pk: jobs.wake(pk, ticket, at_once=True))
     for pk, ask_at in _due(Payment.objects, now):
-        n_found += _hand_out(Payment.objects.filter(pk=pk), ask_at, lambda at, pk=pk: jobs.wake_payment(pk, at))
+        n_found += _hand_out(Payment.objects.filter(pk=pk), ask_at, lambda ticket, pk=pk: jobs.wake_payment(pk, ticket))
     for account in Account.objects.filter(is_active=True, webhook_key=""):
         if gateway_class(account.gateway).can.webhooks is Webhooks.SPEAK:
             book_key_fetch(account)
