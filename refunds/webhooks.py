@@ -27,7 +27,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
-        self.status = status
+        self.answer = status
 
 
 @csrf_exempt
@@ -38,8 +38,8 @@ def receive(request: HttpRequest, account: str) -> HttpResponse:
         gateway = _verified(row, wire)
         return _heard(row, gateway, wire)
     except Refused as refusal:
-        log.info("A delivery for %r was refused with %s: %s", account[:50], refusal.status, refusal)
-        return HttpResponse(status=refusal.status)
+        log.info("A delivery for %r was refused with %s: %s", account[:50], refusal.answer, refusal)
+        return HttpResponse(status=refusal.answer)
     except DatabaseError:
         log.exception("A delivery for %r could not be kept", account[:50])
         return HttpResponse(status=503)

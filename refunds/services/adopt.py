@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from gateways.contract import Outcome, RefundUpdate
 from gateways.registry import gateway_class
-from refunds.models import Event, Payment, Refund, Status
+from refunds.models import Payment, Refund, Status
 from refunds.services.actor import Actor, Mouth
+from refunds.services.journal import write_line
 from refunds.services.steps import move_payment
 
 TOO_MUCH = "With this refund from the gateway's own screens, more is spoken for than was captured."
@@ -22,42 +23,36 @@ def adopt_refund(payment_id: int, update: RefundUpdate, *, keys_are_shown: bool)
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
     if not _may_be_adopted(payment, update, keys_are_shown):
         return None
-    now = timezone.now()
-    status = STATUS[update.outcome]
-    refund = Refund.objects.create(
-        payment=payment,
-        account=payment.account,
-        source=Refund.Source.GATEWAY,
-        amount=update.amount.minor,
-        status=status,
-        requested_at=now,
-        sent_at=now,
-        needs_attention=TOO_MUCH if update.amount.minor > payment.free else "",
-        final_at=now if status == Status.SUCCEEDED else None,
-        reference=update.reference,
-        details=dict(update.details),
-        identifiers=" ".join(filter(None, [update.reference, update.key, *update.details.values()])),
-        said_at=update.occurred_at,
-        ask_at=None if status == Status.SUCCEEDED else now,
-    )
+    refund = _as_they_show_it(payment, update)
     actor = Actor.gateway(gateway_class(payment.account.gateway).label, Mouth.LOOK_UP)
-    Event.objects.create(
-        payment=payment,
-        refund=refund,
-        sequence=refund.version,
-        step="adopted",
-        to_status=status,
-        actor=actor.name,
-        source=actor.source,
-        at=now,
-        text=f"Found at the gateway: {update.amount} {update.amount.currency}, reference {update.reference}.",
-        data={"key": update.key, "outcome": update.outcome},
-    )
-    purse = "refunded" if status == Status.SUCCEEDED else "held"
+    text = f"Found at the gateway: {update.amount} {update.amount.currency}, reference {update.reference}."
+    write_line(refund, "adopted", actor, text=text, data={"key": update.key, "outcome": update.outcome})
+    purse = "refunded" if refund.status == Status.SUCCEEDED else "held"
     Payment.objects.filter(pk=payment.pk).update(**{purse: F(purse) + refund.amount})
     if purse == "refunded":
         move_payment(payment.pk, actor, because=refund)
     return refund
+
+
+def _as_they_show_it(payment: Payment, update: RefundUpdate) -> Refund:
+    now = timezone.now()
+    is_final = update.outcome is Outcome.SUCCEEDED
+    return Refund.objects.create(
+        payment=payment,
+        account=payment.account,
+        source=Refund.Source.GATEWAY,
+        amount=update.amount.minor,
+        status=STATUS[update.outcome],
+        requested_at=now,
+        sent_at=now,
+        final_at=now if is_final else None,
+        needs_attention=TOO_MUCH if update.amount.minor > payment.free else "",
+        reference=update.reference,
+        details=dict(update.details),
+        identifiers=" ".join(filter(None, [update.reference, update.key, *update.details.values()])),
+        said_at=update.occurred_at,
+        ask_at=None if is_final else now,
+    )
 
 
 def _may_be_adopted(payment: Payment, update: RefundUpdate, keys_are_shown: bool) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -51,11 +52,14 @@ def sweep() -> int:
     from refunds import jobs
 
     now = timezone.now()
+    wakes: tuple[tuple[Any, Callable[[int, datetime], None]], ...] = (
+        (Refund.objects, partial(jobs.wake, at_once=True)),
+        (Payment.objects, jobs.wake_payment),
+    )
     n_found = 0
-    for pk, ask_at in _due(Refund.objects, now):
-        n_found += _hand_out(Refund.objects.filter(pk=pk), ask_at, lambda ticket, pk=pk: jobs.wake(pk, ticket, at_once=True))
-    for pk, ask_at in _due(Payment.objects, now):
-        n_found += _hand_out(Payment.objects.filter(pk=pk), ask_at, lambda ticket, pk=pk: jobs.wake_payment(pk, ticket))
+    for rows, wake in wakes:
+        for pk, ask_at in _due(rows, now):
+            n_found += _hand_out(rows.filter(pk=pk, ask_at=ask_at), partial(wake, pk))
     for account in Account.objects.filter(is_active=True, webhook_key=""):
         if gateway_class(account.gateway).can.webhooks is Webhooks.SPEAK:
             book_key_fetch(account)
@@ -66,11 +70,11 @@ def _due(rows: Any, now: datetime) -> Iterable[tuple[int, datetime]]:
     return list(rows.filter(ask_at__lte=now).order_by("ask_at").values_list("pk", "ask_at")[:SWEEP_LIMIT])
 
 
-def _hand_out(row: Any, ask_at: datetime, wake: Any) -> int:
+def _hand_out(row: Any, wake: Callable[[datetime], None]) -> int:
     """Move the row on by a conditional UPDATE and give out a ticket for the new moment, to be used at once."""
     moved_to = timezone.now() + GRACE
     with transaction.atomic():
-        if row.filter(ask_at=ask_at).update(ask_at=moved_to) != 1:
+        if row.update(ask_at=moved_to) != 1:
             return 0
         transaction.on_commit(lambda: wake(moved_to), robust=True)
     return 1

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from refunds import policy
 from refunds.errors import BadInput, NotRefundable, TooMuch, WrongMoment
-from refunds.models import Event, Payment, Refund, RefundReason, Status
+from refunds.models import Payment, Refund, RefundReason, Status
 from refunds.services.actor import Actor
+from refunds.services.journal import write_line
 from refunds.services.orders import demand_carried, gateway_for
 from refunds.services.steps import locked, take_step
 
@@ -30,11 +31,7 @@ def request_refund(
     """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free."""
     policy.demand(by, policy.REQUEST, "request a refund")
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
-    policy.demand_refundable(payment)
-    if not reason.is_active:
-        raise BadInput(f"The reason “{reason}” is no longer in use. Choose another.")
-    if amount <= 0:
-        raise BadInput("The amount has to be more than zero.")
+    _demand_askable(payment, amount, reason)
     _hold(payment, amount, seen_free)
     gateway = gateway_for(payment.account)
     refund = Refund(
@@ -53,7 +50,9 @@ def request_refund(
     )
     demand_carried(refund, gateway)
     _open(refund)
-    _write_first_line(refund, Actor.person(by))
+    text = f"{refund.money} {payment.currency}: {reason}. " + (f"A new try after {retry_of}." if retry_of else "")
+    data = {"amount": amount, "currency": payment.currency, "ticket": refund.ticket}
+    write_line(refund, "requested", Actor.person(by), text=text, data=data)
     return refund
 
 
@@ -115,6 +114,14 @@ def spoken(text: str, otherwise: str) -> str:
     return text.strip()
 
 
+def _demand_askable(payment: Payment, amount: int, reason: RefundReason) -> None:
+    policy.demand_refundable(payment)
+    if not reason.is_active:
+        raise BadInput(f"The reason “{reason}” is no longer in use. Choose another.")
+    if amount <= 0:
+        raise BadInput("The amount has to be more than zero.")
+
+
 def _hold(payment: Payment, amount: int, seen_free: int) -> None:
     """Reserve the amount by one conditional UPDATE: right on both databases and in any interleaving."""
     free = F("captured") - F("refunded") - F("held")
@@ -141,20 +148,3 @@ def _open(refund: Refund) -> None:
         if refund.retry_of is None:
             raise
         raise WrongMoment(f"{refund.retry_of} is being retried already.") from None
-
-
-def _write_first_line(refund: Refund, by: Actor) -> None:
-    Event.objects.create(
-        payment=refund.payment,
-        refund=refund,
-        sequence=refund.version,
-        step="requested",
-        to_status=refund.status,
-        actor=by.name,
-        actor_user=by.user,
-        source=by.source,
-        at=refund.requested_at,
-        text=f"{refund.money} {refund.money.currency}: {refund.reason}."
-        + (f" A new try after {refund.retry_of}." if refund.retry_of else ""),
-        data={"amount": refund.amount, "currency": refund.payment.currency, "ticket": refund.ticket},
-    )

@@ -94,44 +94,30 @@ def _claim(refund_id: int) -> Refund | None:
     """Approved (or unknown, where it may be repeated) → sending, for one worker, until its lease ends."""
     refund = locked(refund_id)
     if refund.status == Status.APPROVED and (why := policy.why_not_approved(refund)):
-        take_step(
-            refund,
-            "approval void",
-            WORKER,
-            move=refund.unapprove,
-            text=f"{why} It has to be approved again.",
-            revision=refund.revision + 1,
-            approved_at=None,
-            ask_at=None,
-        )
-        return None
-    waits = refund.status == Status.APPROVED and obstacle(refund)
-    if waits or (refund.status == Status.UNKNOWN and not may_send_again(refund)):
-        ask_again(refund, timezone.now() + WAIT, count=False)
+        _void_the_approval(refund, why)
         return None
     if refund.status not in (Status.APPROVED, Status.UNKNOWN):
         return None
+    if obstacle(refund) if refund.status == Status.APPROVED else not may_send_again(refund):
+        ask_again(refund, timezone.now() + WAIT, count=False)
+        return None
+    first = refund.status == Status.APPROVED
+    text = "Taken to the gateway." if first else "They do not know it, so the same order goes again."
     until = timezone.now() + lease()
-    text = (
-        "Taken to the gateway."
-        if refund.status == Status.APPROVED
-        else "They do not know it, so the same order goes again."
-    )
+    claimed = {"fence": refund.fence + 1, "lease_until": until, "ask_at": until}
     try:
         with transaction.atomic():
-            take_step(
-                refund,
-                "sending",
-                WORKER,
-                move=refund.claim,
-                text=text,
-                fence=refund.fence + 1,
-                lease_until=until,
-                ask_at=until,
-            )
+            take_step(refund, "sending", WORKER, move=refund.claim, text=text, **claimed)
     except IntegrityError:  # another refund of this payment took the only slot at this very moment
         return None
     return refund
+
+
+def _void_the_approval(refund: Refund, why: str) -> None:
+    """Approved → requested: what was approved is no longer what would be sent, or by whom."""
+    text = f"{why} It has to be approved again."
+    anew = {"revision": refund.revision + 1, "approved_at": None, "ask_at": None}
+    take_step(refund, "approval void", WORKER, move=refund.unapprove, text=text, **anew)
 
 
 def _order_to_send(refund: Refund) -> RefundOrder:

@@ -11,13 +11,13 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 from django_fsm import TransitionNotAllowed
 
 from refunds.errors import WrongMoment
 from refunds.models import Event, Payment, Refund, Status
 from refunds.models.refund import HOLDING
 from refunds.services.actor import Actor
+from refunds.services.journal import write_line
 
 
 def locked(refund_id: int, seen: int | None = None) -> Refund:
@@ -57,21 +57,7 @@ def take_step(
     _compare_and_set(refund, was, changes)
     if ask_at := changes.get("ask_at"):
         wake_at(refund, ask_at)
-    return Event.objects.create(
-        payment=refund.payment,
-        refund=refund,
-        sequence=refund.version,
-        step=step,
-        from_status=was,
-        to_status=refund.status,
-        actor=by.name,
-        actor_user=by.user,
-        source=by.source,
-        at=timezone.now(),
-        text=text,
-        data=data or {},
-        heard=heard,
-    )
+    return write_line(refund, step, by, was=was, text=text, data=data, heard=heard)
 
 
 def wake_at(refund: Refund, ask_at: datetime) -> None:
@@ -123,25 +109,20 @@ def _shift_money(refund: Refund, was: str, by: Actor) -> None:
 def move_payment(payment_id: int, by: Actor, because: Refund) -> None:
     """Captured ⇄ partially refunded ⇄ refunded, after the sums have changed; one journal line of the payment."""
     payment = Payment.objects.get(pk=payment_id)
-    was, version = payment.status, payment.version
-    wanted = _standing(payment)
+    was, wanted = payment.status, _standing(payment)
     if wanted != was:
         PAYMENT_MOVES[wanted](payment)
-    row = Payment.objects.filter(pk=payment_id, status=was, version=version)
+    row = Payment.objects.filter(pk=payment_id, status=was, version=payment.version)
     if row.update(status=payment.status, version=F("version") + 1) != 1:
         raise WrongMoment("Somebody else changed this payment at the same moment. Nothing was done.")
-    Event.objects.create(
-        payment=payment,
-        sequence=version + 1,
-        step="payment",
-        from_status=was,
-        to_status=payment.status,
-        actor=by.name,
-        actor_user=by.user,
-        source=by.source,
-        at=timezone.now(),
-        text=f"Because of {because}, {payment.money(payment.refunded)} of {payment.money(payment.captured)} "
-        f"{payment.currency} is refunded now.",
+    payment.version += 1
+    refunded, captured = payment.money(payment.refunded), payment.money(payment.captured)
+    write_line(
+        payment,
+        "payment",
+        by,
+        was=was,
+        text=f"Because of {because}, {refunded} of {captured} {payment.currency} is refunded now.",
         data={"refund": because.number, "refunded": payment.refunded, "held": payment.held},
     )
 

@@ -1,0 +1,39 @@
+"""Writing the journal: one line for each step of a refund or a payment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from refunds.models import Event, Payment, Refund
+from refunds.services.actor import Actor
+
+
+def write_line(
+    of: Refund | Payment,
+    step: str,
+    by: Actor,
+    *,
+    was: str = "",
+    text: str = "",
+    data: dict[str, Any] | None = None,
+    heard: str = "",
+) -> Event:
+    """The line that goes with the version that `of` has come to; inside the transaction of the step itself."""
+    is_refund = isinstance(of, Refund)
+    return Event.objects.create(
+        payment=of.payment if is_refund else of,
+        refund=of if is_refund else None,
+        sequence=of.version,
+        step=step,
+        from_status=was,
+        to_status=of.status,
+        actor=by.name,
+        actor_user=by.user,
+        source=by.source,
+        at=timezone.now(),
+        text=text,
+        data=data or {},
+        heard=heard,
+    )
