@@ -1,0 +1,144 @@
+"""What a row of text has to be to become a payment. Nothing is guessed and nothing is written."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from gateways.contract import Gateway, RefundOrder
+from gateways.money import Money
+from refunds.errors import BadInput, NotRefundable
+from refunds.models import Account, Payment
+from refunds.services.orders import gateway_for
+from refunds.services.rows import COLUMNS, PaymentRow
+
+MOMENT = re.compile(
+    r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?\Z",
+    re.ASCII,
+)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+CLOCKS_DIFFER_BY = timedelta(days=1)
+# Column, where it is kept, and whether it may be empty; the lengths are the database's.
+TEXTS = (
+    ("payment_reference", "reference", False),
+    ("order", "order", True),
+    ("customer_name", "customer_name", True),
+    ("customer_email", "customer_email", True),
+    ("method", "method", True),
+)
+FORBIDDEN = {"Cc": "a control character", "Zl": "a line break", "Zp": "a line break", "Cs": "half a character"}
+TURNS_TEXT = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class RowCheck:
+    """Knows the accounts as they were at `now`, and builds the connector of each only once."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.accounts = {account.slug: account for account in Account.objects.all()}
+        self.gateways: dict[str, Gateway] = {}
+
+    def payment(self, row: PaymentRow) -> Payment:
+        """An unsaved payment. Raises BadInput with the first thing that is wrong."""
+        fields = {name: _clean(name, getattr(row, name)) for name in COLUMNS}
+        account = self._account(fields["account"])
+        texts = {kept: _text(name, fields[name], kept, may_be_empty) for name, kept, may_be_empty in TEXTS}
+        amount = _amount(fields["amount"], fields["currency"])
+        _demand_email(texts["customer_email"])
+        self._demand_carried(account, texts["reference"], amount)
+        return Payment(
+            account=account,
+            currency=amount.currency,
+            captured=amount.minor,
+            captured_at=self._moment(fields["captured_at"]),
+            disputed_at=self.now if _yes(fields["disputed"]) else None,
+            **texts,
+        )
+
+    def _account(self, slug: str) -> Account:
+        account = self.accounts.get(slug)
+        if account is None:
+            raise BadInput(f"There is no account {slug!r}." if slug else "The account is missing.")
+        if not account.is_active:
+            raise BadInput(f"The account {slug} is switched off: it is no longer in GATEWAY_ACCOUNTS.")
+        return account
+
+    def _demand_carried(self, account: Account, reference: str, amount: Money) -> None:
+        """Refuse now what the gateway could never refund."""
+        try:
+            if account.slug not in self.gateways:
+                self.gateways[account.slug] = gateway_for(account)
+        except NotRefundable as trouble:
+            raise BadInput(str(trouble)) from trouble
+        order = RefundOrder(key=str(uuid.uuid4()), payment_reference=reference, amount=amount)
+        if objection := self.gateways[account.slug].check(order):
+            raise BadInput(objection)
+
+    def _moment(self, text: str) -> datetime:
+        """ISO 8601 → UTC."""
+        found = MOMENT.match(text)
+        try:
+            moment = datetime.fromisoformat(text) if found else None
+        except ValueError:
+            moment = None
+        if moment is None:
+            raise BadInput(f"captured_at is {text!r}: write a moment such as 2026-11-20T14:30:00Z.")
+        if moment.tzinfo is None:
+            raise BadInput(f"captured_at is {text!r}, without a time zone: add Z for UTC, or an offset such as +01:00.")
+        if moment < EARLIEST:
+            raise BadInput(f"captured_at is {text!r}: that is before {EARLIEST:%Y}.")
+        if moment > self.now + CLOCKS_DIFFER_BY:
+            raise BadInput(f"captured_at is {text!r}: that is in the future.")
+        return moment.astimezone(UTC)
+
+
+def _clean(name: str, text: str) -> str:
+    """The text without blanks around it; signs, formulas and all alphabets are data, invisible commands are not."""
+    text = text.strip()
+    for character in text:
+        if trouble := FORBIDDEN.get(unicodedata.category(character)):
+            raise BadInput(f"{name} holds {trouble} (U+{ord(character):04X}).")
+        if character in TURNS_TEXT:
+            raise BadInput(f"{name} holds a sign that turns the direction of text (U+{ord(character):04X}).")
+    return text
+
+
+def _text(name: str, text: str, kept: str, may_be_empty: bool) -> str:
+    longest = Payment._meta.get_field(kept).max_length
+    if not text and not may_be_empty:
+        raise BadInput(f"The {name} is missing.")
+    if len(text) > longest:
+        raise BadInput(f"{name} has {len(text)} characters; at most {longest} are kept.")
+    if name == "payment_reference" and not (text.isascii() and text.isprintable() and " " not in text):
+        raise BadInput("payment_reference has to be plain letters, digits and signs, without blanks.")
+    return text
+
+
+def _amount(text: str, currency: str) -> Money:
+    try:
+        amount = Money.parse(text, currency)
+    except ValueError as trouble:
+        raise BadInput(f"amount and currency: {trouble}") from None
+    if amount.minor <= 0:
+        raise BadInput("The amount has to be more than zero.")
+    return amount
+
+
+def _demand_email(text: str) -> None:
+    try:
+        if text:
+            validate_email(text)
+    except ValidationError:
+        raise BadInput("customer_email is not an e-mail address.") from None
+
+
+def _yes(text: str) -> bool:
+    words = {"": False, "no": False, "yes": True}
+    if text.lower() not in words:
+        raise BadInput(f"disputed is {text!r}: write yes or no, or leave it empty.")
+    return words[text.lower()]

@@ -1,0 +1,111 @@
+"""A file of payments, read strictly into rows of text. What a row means is decided in intake.py."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import BinaryIO
+
+from refunds.errors import BadInput
+
+LONGEST_LINE = 4000  # characters; the longest honest row has some 900
+
+
+@dataclass(frozen=True)
+class PaymentRow:
+    """One payment as it was written; `line` is where it stands in its file, 0 when it was typed into the form."""
+
+    account: str
+    payment_reference: str
+    order: str
+    amount: str
+    currency: str
+    captured_at: str
+    customer_name: str
+    customer_email: str
+    method: str
+    disputed: str
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be taken in, and why."""
+
+    line: int
+    reason: str
+
+
+COLUMNS = tuple(column.name for column in fields(PaymentRow) if column.name != "line")
+
+
+def read_rows(file: BinaryIO) -> list[PaymentRow | BadRow]:
+    """Every line but the blank ones, good or bad. Raises BadInput when the file as a whole is not what we read."""
+    reader = csv.reader(io.StringIO(_text(file.read()), newline=""), strict=True)
+    lines = _lines(reader)
+    header = next(lines, None)
+    if header is None:
+        raise BadInput(f"The file is empty. Its first line has to name the columns: {','.join(COLUMNS)}.")
+    if isinstance(header, BadRow):
+        raise BadInput(f"Line {header.line}, which has to name the columns, cannot be read: {header.reason}")
+    names = header[1]
+    _demand_columns(names)
+    return [line if isinstance(line, BadRow) else _row(names, *line) for line in lines]
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as trouble:
+        line = content.count(b"\n", 0, trouble.start) + 1
+        raise BadInput(f"The file is not UTF-8 text: line {line} cannot be read. Save it as CSV UTF-8.") from None
+
+
+def _lines(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]] | BadRow]:
+    """The line number and the fields of each record; a record that breaks the rules of CSV is a bad row."""
+    while True:
+        first = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as trouble:
+            yield BadRow(first, _broken(str(trouble), first, reader.line_num))
+            continue
+        if reader.line_num > first:
+            yield BadRow(first, _broken("a field goes over several lines", first, reader.line_num))
+        elif record:
+            yield first, record
+
+
+def _broken(trouble: str, first: int, last: int) -> str:
+    if last > first:
+        return f"Lines {first} to {last} are one row: look for a quotation mark that is never closed ({trouble})."
+    return f"This is not CSV: {trouble}. Look at its quotation marks."
+
+
+def _demand_columns(names: list[str]) -> None:
+    """Exactly our columns, in any order."""
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        raise BadInput("The columns have to be separated by commas, not by semicolons or tabs.")
+    missing = [name for name in COLUMNS if name not in names]
+    unknown = [name for name in names if name not in COLUMNS]
+    doubled = sorted({name for name in names if names.count(name) > 1 and name in COLUMNS})
+    troubles = [
+        f"{word} {', '.join(map(repr, found))}"
+        for word, found in (("missing:", missing), ("unknown:", unknown), ("twice:", doubled))
+        if found
+    ]
+    if troubles:
+        shown = "; ".join(troubles)[:500]
+        raise BadInput(f"The first line has to name exactly the columns {','.join(COLUMNS)}. Here is {shown}.")
+
+
+def _row(names: list[str], line: int, record: list[str]) -> PaymentRow | BadRow:
+    if len(record) != len(names):
+        return BadRow(line, f"This row has {len(record)} fields instead of {len(names)}.")
+    if sum(map(len, record)) > LONGEST_LINE:
+        return BadRow(line, f"This row is longer than {LONGEST_LINE} characters.")
+    return PaymentRow(**dict(zip(names, record, strict=True)), line=line)
