@@ -15,7 +15,8 @@ from django.db import connections
 from gateways import registry
 from gateways.contract import Gateway
 from gateways.errors import Misconfigured
-from refunds import accounts
+from refunds import accounts, guards
+from refunds.models import Refund
 
 SHORTEST_KEY, FEWEST_DIFFERENT = 50, 5  # what Django's own deployment check asks for
 SHORTEST_SECRET = 16
@@ -167,7 +168,7 @@ def check_database(databases: Iterable[str] | None = None, **kwargs: Any) -> lis
         error
         for alias in databases or ()
         if connections[alias].vendor in looks
-        for look in (looks[connections[alias].vendor], _check_cache)
+        for look in (looks[connections[alias].vendor], _check_cache, _check_guards)
         for error in look(connections[alias])
     ]
 
@@ -202,6 +203,18 @@ def _check_cache(connection: Any) -> Iterator[Error]:
     cache, tables = settings.CACHES["default"], connection.introspection.table_names()
     if "db.DatabaseCache" in cache["BACKEND"] and "django_migrations" in tables and cache["LOCATION"] not in tables:
         yield Error("The login needs its cache table: run manage.py createcachetable.", id="refunds.E016")
+
+
+def _check_guards(connection: Any) -> Iterator[Error]:
+    """The triggers, as the database's own catalogue shows them; one that was never migrated is not asked."""
+    if Refund._meta.db_table not in connection.introspection.table_names():
+        return
+    if missing := guards.missing(connection):
+        yield Error(
+            f"The database lacks {len(missing)} guards ({missing[0]}, …): "
+            "run manage.py install_guards before anybody works with it.",
+            id="refunds.E017",
+        )
 
 
 def _ask(connection: Any, question: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -64,12 +65,19 @@ UNFOLD = {
     "SITE_SYMBOL": "undo",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("favicon.svg")}],
     "SITE_URL": None,
+    "DASHBOARD_CALLBACK": "refunds.admin.home.home",
+    "ENVIRONMENT": "refunds_site.look.environment",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("refunds/desk.css")],
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }
+
+
+def environment(request: HttpRequest) -> list[str] | None:
+    """The badge in the corner, so that nobody takes the demo for the real desk."""
+    return ["Demo", "warning"] if settings.DEBUG else None
 
 
 def on_account_pages(request: HttpRequest) -> dict[str, Any]:

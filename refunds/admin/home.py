@@ -1,0 +1,52 @@
+"""The first page: what waits for this person, and a box to find a payment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from refunds import policy
+from refunds.admin.bulk import totals
+from refunds.admin.queue import waiting_for
+from refunds.models import Refund
+
+
+@dataclass(frozen=True)
+class Pile:
+    """Some refunds that somebody should look at, and where to find them."""
+
+    title: str
+    number: int
+    link: str
+    tone: str
+    sums: list[Any]
+
+
+def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold calls this for the index page."""
+    user = request.user
+    piles = []
+    if policy.may(user, policy.APPROVE):
+        piles.append(_pile("Waiting for your decision", waiting_for(user), "?for_me=decide", "waiting"))
+    if policy.may(user, policy.REQUEST):
+        own = Refund.objects.filter(requested_by=user)
+        piles.append(
+            _pile("Returned to you with a question", own.filter(status="returned"), "?for_me=returned", "waiting")
+        )
+        piles.append(_pile("Yours, waiting for approval", own.filter(status="requested"), "?for_me=asked", "moving"))
+    if user.has_perm("refunds.view_refund"):
+        stuck = Refund.objects.exclude(needs_attention="")
+        piles.append(_pile("Somebody has to look", stuck, "?attention=needed", "alarm"))
+        unknown = Refund.objects.filter(status="unknown")
+        piles.append(_pile("Unknown whether money moved", unknown, "?status__exact=unknown", "alarm"))
+    context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment")})
+    return context
+
+
+def _pile(title: str, refunds: Any, query: str, tone: str) -> Pile:
+    found = refunds.select_related("payment")[:500]
+    link = reverse("admin:refunds_refund_changelist") + query
+    return Pile(title, refunds.count(), link, tone, totals(refund.money for refund in found))
