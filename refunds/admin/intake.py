@@ -1,0 +1,163 @@
+"""The screens through which payments come in: a file with a preview, or one typed by hand. PaymentAdmin mounts them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import zlib
+from functools import partial
+from io import BytesIO
+
+from django.contrib import messages
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+
+from refunds import policy, wording
+from refunds.admin.desk import ReadOnly
+from refunds.admin.intake_forms import FileForm, PaymentForm
+from refunds.errors import BadInput
+from refunds.models import Payment
+from refunds.services.intake import COLUMNS, Tally, preview, read_rows, take_in
+
+KEPT_SECONDS = 60 * 60
+N_BAD_SHOWN = 200
+ASK, LOOK, DONE = (f"admin/refunds/payment_import{part}.html" for part in ("", "_preview", "_done"))
+EXAMPLE = (
+    "account-name",
+    "pay-1001",
+    "order-1001",
+    "12.50",
+    "EUR",
+    "2026-11-20T14:30:00Z",
+    "Anna Nowak",
+    "anna@example.com",
+    "card",
+    "no",
+)
+
+
+def urls(admin: ReadOnly) -> list[URLPattern]:
+    """The pages that stand beside the list of payments; mount them before the list's own."""
+    own = admin.admin_site.admin_view
+    return [
+        path("import/", own(partial(import_view, admin)), name="refunds_payment_import"),
+        path("import/template/", own(template_view), name="refunds_payment_import_template"),
+    ]
+
+
+def add_view(admin: ReadOnly, request: HttpRequest) -> HttpResponse:
+    """One payment by hand, over the same service as a file."""
+    if refused := _closed(request):
+        return refused
+    form = PaymentForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        tally = take_in([form.row()], by=request.user)
+        if not tally.bad:
+            return _show(request, form, tally)
+        form.add_error(None, tally.bad[0].reason)
+    status = 400 if form.errors else 200
+    return admin.page(request, "admin/refunds/payment_add.html", status=status, title="Add a payment", form=form)
+
+
+def import_view(admin: ReadOnly, request: HttpRequest) -> HttpResponse:
+    """GET asks for a file, POST shows what is in it, and POST with that preview's name takes it in."""
+    if refused := _closed(request):
+        return refused
+    if request.method != "POST":
+        return _ask(admin, request, FileForm())
+    if name := request.POST.get("confirmed"):
+        return _take_in(admin, request, name)
+    form = FileForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _ask(admin, request, form)
+    content = form.cleaned_data["file"].read()
+    try:
+        tally = preview(read_rows(BytesIO(content)))
+    except BadInput as trouble:
+        form.add_error("file", str(trouble))
+        return _ask(admin, request, form)
+    return _tell(admin, request, LOOK, tally, title="What is in the file", confirmed=_keep(request.user, content))
+
+
+def template_view(request: HttpRequest) -> HttpResponse:
+    """Our columns and an example, which no account would take in."""
+    if refused := _closed(request):
+        return refused
+    disposition = 'attachment; filename="payments-template.csv"'
+    answer = HttpResponse(content_type="text/csv; charset=utf-8", headers={"Content-Disposition": disposition})
+    csv.writer(answer).writerows((COLUMNS, EXAMPLE))
+    return answer
+
+
+def _closed(request: HttpRequest) -> HttpResponse | None:
+    """Only those who may bring payments in come any further."""
+    if not policy.may(request.user, policy.IMPORT):
+        raise PermissionDenied
+    allowed = ("GET", "HEAD", "POST")
+    return None if request.method in allowed else HttpResponseNotAllowed(allowed)
+
+
+def _show(request: HttpRequest, form: PaymentForm, tally: Tally) -> HttpResponse:
+    row = form.row()
+    payment = Payment.objects.get(account__slug=row.account, reference=row.payment_reference)
+    if tally.n_new:
+        messages.success(request, f"{payment} over {wording.amount(payment.money(payment.captured))} is taken in.")
+    else:
+        messages.info(request, f"{payment} is known already. Nothing was changed.")
+    return redirect("admin:refunds_payment_change", payment.pk)
+
+
+def _ask(admin: ReadOnly, request: HttpRequest, form: FileForm, status: int = 400) -> HttpResponse:
+    status = status if form.errors else 200
+    return admin.page(request, ASK, status=status, title="Import payments", form=form)
+
+
+def _take_in(admin: ReadOnly, request: HttpRequest, name: str) -> HttpResponse:
+    content = _kept(request.user, name)
+    if content is None:
+        form = FileForm({}, {})
+        form.errors.clear()
+        form.add_error(
+            None,
+            "This preview was used already, is older than an hour, or another file was uploaded since. "
+            "Please choose the file again; payments that are in already will show as known.",
+        )
+        return _ask(admin, request, form, status=409)
+    tally = take_in(read_rows(BytesIO(content)), by=request.user)
+    cache.delete(_place(request.user))
+    if tally.bad:
+        return _tell(admin, request, DONE, tally, title="Payments taken in")
+    totals = ", ".join(wording.amount(money) for money in tally.money)
+    new = f"{tally.n_new} new payment{'' if tally.n_new == 1 else 's'} taken in"
+    messages.success(request, f"{new}{f': {totals}' if totals else ''}. {tally.n_known} known already.")
+    return redirect("admin:refunds_payment_changelist")
+
+
+def _tell(
+    admin: ReadOnly, request: HttpRequest, template: str, tally: Tally, title: str, confirmed: str = ""
+) -> HttpResponse:
+    bad, n_more = tally.bad[:N_BAD_SHOWN], max(len(tally.bad) - N_BAD_SHOWN, 0)
+    return admin.page(request, template, title=title, tally=tally, bad=bad, n_more_bad=n_more, confirmed=confirmed)
+
+
+# --- The file waits between preview and confirmation: on our side, one per person, for an hour. ---
+
+
+def _place(user: AbstractBaseUser) -> str:
+    return f"payment-import:{user.pk}"
+
+
+def _keep(user: AbstractBaseUser, content: bytes) -> str:
+    """Returns the name by which this very content is confirmed."""
+    name = hashlib.sha256(content).hexdigest()
+    cache.set(_place(user), (name, zlib.compress(content)), KEPT_SECONDS)
+    return name
+
+
+def _kept(user: AbstractBaseUser, name: str) -> bytes | None:
+    kept_name, packed = cache.get(_place(user), ("", b""))
+    return zlib.decompress(packed) if packed and kept_name == name else None
