@@ -9,11 +9,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from gateways.contract import Nudge, RefundUpdate
+from refunds import jobs
 from refunds.models import Account, Delivery, Payment, Refund
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import Mouth
+from refunds.services.due import wake_at
 from refunds.services.record import record_update
-from refunds.services.steps import wake_at
 
 Verdict = tuple[Delivery.Result, str, Refund | None]
 KNOCK_PAUSE = timedelta(seconds=30)  # however often they knock, we ask no more often than this
@@ -67,8 +68,6 @@ def _unmatched(account: Account, payment_reference: str) -> Verdict:
     payment = Payment.objects.filter(account=account, reference=payment_reference).first()
     if payment is None:
         return Delivery.Result.UNMATCHED, "Neither the refund nor the payment is known here.", None
-    from refunds import jobs
-
     soon = timezone.now()
     if Payment.objects.filter(pk=payment.pk, ask_at=None).update(ask_at=soon):
         transaction.on_commit(lambda: jobs.wake_payment(payment.pk, soon), robust=True)

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from gateways.contract import Webhooks
 from gateways.registry import gateway_class
+from refunds import jobs
 from refunds.models import Account, Payment, Refund
 
 GRACE = timedelta(minutes=2)  # a job that was lost comes back after it
@@ -32,6 +33,11 @@ def first_ask(refund: Refund) -> datetime:
     return timezone.now() + pause(refund, 0)
 
 
+def wake_at(refund: Refund, ask_at: datetime) -> None:
+    """Put a job in line once this transaction is committed. Only a wake-up: the row's `ask_at` is the truth."""
+    transaction.on_commit(lambda: jobs.wake(refund.pk, ask_at), robust=True)
+
+
 def take_ticket(rows: Any, booked_for: datetime) -> bool:
     """Whether this job may go on: the row still says the moment it was booked for, and nobody else may now."""
     return rows.filter(ask_at=booked_for).update(ask_at=timezone.now() + GRACE) == 1
@@ -39,8 +45,6 @@ def take_ticket(rows: Any, booked_for: datetime) -> bool:
 
 def ask_again(refund: Refund, at: datetime, *, count: bool = True) -> None:
     """Book the next ask of a refund that has not changed meanwhile; a changed one has booked its own."""
-    from refunds.services.steps import wake_at
-
     with transaction.atomic():
         unchanged = Refund.objects.filter(pk=refund.pk, version=refund.version)
         if unchanged.update(ask_at=at, asks=F("asks") + (1 if count else 0)):
@@ -49,8 +53,6 @@ def ask_again(refund: Refund, at: datetime, *, count: bool = True) -> None:
 
 def sweep() -> int:
     """Put what is due in line again, whoever lost it. Returns how many; safe from any number of workers."""
-    from refunds import jobs
-
     now = timezone.now()
     wakes: tuple[tuple[Any, Callable[[int, datetime], None]], ...] = (
         (Refund.objects, partial(jobs.wake, at_once=True)),
@@ -82,8 +84,6 @@ def _hand_out(row: Any, wake: Callable[[datetime], None]) -> int:
 
 def book_key_fetch(account: Account) -> bool:
     """Have the account's webhook key fetched, at most once in ten minutes."""
-    from refunds import jobs
-
     rested = Q(webhook_key_asked_at=None) | Q(webhook_key_asked_at__lt=timezone.now() - KEY_PAUSE)
     with transaction.atomic():
         if Account.objects.filter(rested, pk=account.pk).update(webhook_key_asked_at=timezone.now()) != 1:

@@ -71,7 +71,7 @@ def obstacle(refund: Refund) -> str:
 
 
 def may_send_again(refund: Refund) -> bool:
-    """Whether the same order may go out once more after no answer: a clean absence after the quiet window."""
+    """Whether the same order may go out once more: never a word of theirs, absent, and the quiet window is over."""
     gateway = gateway_for(refund.account)
     sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
     last = sends.last()
@@ -79,6 +79,7 @@ def may_send_again(refund: Refund) -> bool:
         gateway.can.repeat is Repeat.AFTER_ABSENCE
         and refund.status == Status.UNKNOWN
         and not refund.cancel_asked_at
+        and not refund.events.exclude(heard="").exists()
         and last is not None
         and sends.count() < MOST_SENDS
         and timezone.now() >= (last.finished_at or last.started_at) + gateway.quiet_window
@@ -238,13 +239,15 @@ def _into_doubt(refund: Refund, text: str, retry_after: timedelta | None = None)
 def end_lease(refund_id: int) -> None:
     """A claim whose worker was lost: without an attempt nothing left the house, with one nobody knows."""
     refund = locked(refund_id)
-    if refund.status != Status.SENDING or refund.lease_until > timezone.now():
+    if refund.lease_until is None or refund.lease_until > timezone.now():
         return
-    lost = refund.attempts.filter(kind=Attempt.Kind.SEND, fence=refund.fence)
-    lost.filter(outcome=Attempt.Outcome.OPEN).update(
+    sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
+    sends.filter(outcome=Attempt.Outcome.OPEN).update(
         outcome=Attempt.Outcome.NO_ANSWER, said="The worker was lost in mid-call.", finished_at=timezone.now()
     )
-    if lost.exists():
+    if refund.status != Status.SENDING:
+        return
+    if sends.filter(fence=refund.fence).exists():
         _into_doubt(refund, "The worker was lost in mid-call. Nobody knows yet whether money moved, so we ask.")
     else:
         _nothing_left_the_house(refund, "The worker was lost before the order went out.", None)

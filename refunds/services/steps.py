@@ -6,10 +6,8 @@ The only place that writes a status. Lock order is payment, refund, event.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F
 from django_fsm import TransitionNotAllowed
 
@@ -17,6 +15,7 @@ from refunds.errors import WrongMoment
 from refunds.models import Event, Payment, Refund, Status
 from refunds.models.refund import HOLDING
 from refunds.services.actor import Actor
+from refunds.services.due import wake_at
 from refunds.services.journal import write_line
 
 
@@ -58,13 +57,6 @@ def take_step(
     if ask_at := changes.get("ask_at"):
         wake_at(refund, ask_at)
     return write_line(refund, step, by, was=was, text=text, data=data, heard=heard)
-
-
-def wake_at(refund: Refund, ask_at: datetime) -> None:
-    """Put a job in line once this transaction is committed. Only a wake-up: the row's `ask_at` is the truth."""
-    from refunds import jobs  # the jobs call the services, so they can only be met here
-
-    transaction.on_commit(lambda: jobs.wake(refund.pk, ask_at), robust=True)
 
 
 def _move(refund: Refund, move: Callable[[], None]) -> None:

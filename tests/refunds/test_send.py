@@ -128,6 +128,17 @@ def test_a_repeat_has_the_same_key_and_the_same_bytes(sandbox: Sandbox) -> None:
     assert (first["path"], first["body"]) == (second["path"], second["body"])
 
 
+def test_what_they_have_once_spoken_of_is_never_sent_again(sandbox: Sandbox, monkeypatch: Any) -> None:
+    refund = approved()
+    services.send_refund(refund.pk)
+    Refund.objects.filter(pk=refund.pk).update(status="unknown")
+    with Sandbox(pace=1 / 30) as forgetful:
+        monkeypatch.setenv("PAYERLY_EU_URL", forgetful.url("payerly"))
+        services.settle_refund(long_ago(refund).pk)
+        assert [call["method"] for call in forgetful.requests()] == ["GET"]
+    assert again(refund).status == "unknown"
+
+
 def test_a_body_that_would_differ_is_not_sent_again(sandbox: Sandbox, monkeypatch: Any) -> None:
     refund = approved()
     sandbox.tell("request_lost")
