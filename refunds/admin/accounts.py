@@ -46,7 +46,7 @@ class AccountAdmin(ModelAdmin):
 
     @display(description="Webhook key")
     def shown_key(self, account: Account) -> str:
-        if account.webhook_key_offered:
+        if account.webhook_key_offered not in ("", account.webhook_key):
             return "changed: look at it"
         return "pinned" if account.webhook_key else "not fetched"
 

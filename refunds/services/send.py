@@ -48,7 +48,7 @@ def send_refund(refund_id: int) -> None:
 
 
 def obstacle(refund: Refund) -> str:
-    """Why this approved refund waits and is not sent, or "": said on its page, and checked again at every claim."""
+    """Why this refund waits and is not sent, or "": said on its page, and checked again at every claim."""
     payment, account = refund.payment, refund.account
     if refund.may_not_be_sent:
         return "The gateway spoke of this refund before we ever sent it. Withdraw it and look there."
@@ -99,7 +99,7 @@ def _claim(refund_id: int) -> Refund | None:
         return None
     if refund.status not in (Status.APPROVED, Status.UNKNOWN):
         return None
-    if obstacle(refund) if refund.status == Status.APPROVED else not may_send_again(refund):
+    if obstacle(refund) or (refund.status == Status.UNKNOWN and not may_send_again(refund)):
         ask_again(refund, timezone.now() + WAIT, count=False)
         return None
     first = refund.status == Status.APPROVED

@@ -139,6 +139,15 @@ def test_what_they_have_once_spoken_of_is_never_sent_again(sandbox: Sandbox, mon
     assert again(refund).status == "unknown"
 
 
+def test_a_repeat_waits_for_the_same_obstacles_as_a_first_order(sandbox: Sandbox) -> None:
+    refund = approved()
+    sandbox.tell("request_lost")
+    services.send_refund(refund.pk)
+    Account.objects.update(paused_because="audit")
+    services.settle_refund(long_ago(refund).pk)
+    assert (again(refund).status, len(orders(sandbox))) == ("unknown", 1)
+
+
 def test_a_body_that_would_differ_is_not_sent_again(sandbox: Sandbox, monkeypatch: Any) -> None:
     refund = approved()
     sandbox.tell("request_lost")
