@@ -105,7 +105,7 @@ def _demand_columns(names: list[str]) -> None:
 
 def _row(names: list[str], line: int, record: list[str]) -> PaymentRow | BadRow:
     if len(record) != len(names):
-        return BadRow(line, f"This row has {len(record)} fields instead of {len(names)}.")
+        return BadRow(line, f"Fields in this row: {len(record)} instead of {len(names)}.")
     if sum(map(len, record)) > LONGEST_LINE:
         return BadRow(line, f"This row is longer than {LONGEST_LINE} characters.")
     return PaymentRow(**dict(zip(names, record, strict=True)), line=line)

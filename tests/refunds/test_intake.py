@@ -111,9 +111,9 @@ def test_a_file_that_is_not_utf_8_is_refused_with_its_line(content: bytes) -> No
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("a,b,c", "3 fields instead of 10"),
-        (",".join("x" * 11), "11 fields"),
-        (" ", "1 fields"),
+        ("a,b,c", "Fields in this row: 3 instead of 10"),
+        (",".join("x" * 11), ": 11 instead"),
+        (" ", ": 1 instead"),
         ('"a"b,c', "not CSV"),
         ("x" * 5000 + ",,,,,,,,,", "longer than"),
         ("x" * 200_000, "not CSV"),
@@ -456,15 +456,15 @@ def import_file(tmp_path: Any) -> Any:
 
 def test_the_command_tells_what_came_in(import_file: Any) -> None:
     content = file_of({}, {"payment_reference": "pay-2", "amount": "1200", "currency": "JPY"}).getvalue()
-    assert import_file(content).splitlines() == ["2 new payments: 12.50 EUR, 1200 JPY", "0 known already", "fine"]
-    assert "0 new payments\n2 known already\nfine" in import_file(content)
+    assert import_file(content).splitlines() == ["New payments: 2 (12.50 EUR, 1200 JPY)", "Known already: 0", "fine"]
+    assert "New payments: 0\nKnown already: 2\nfine" in import_file(content)
 
 
 def test_the_command_names_bad_rows_and_fails_while_the_others_go_in(import_file: Any) -> None:
     said = import_file(file_of({}, {"amount": "x", "payment_reference": "pay-2"}, "a,b").getvalue())
     assert "line 3: amount and currency" in said
-    assert "line 4: This row has 2 fields" in said
-    assert said.endswith("2 rows were not taken in.")
+    assert "line 4: Fields in this row: 2" in said
+    assert said.endswith("Rows that were not taken in: 2.")
     assert Payment.objects.count() == 1
 
 

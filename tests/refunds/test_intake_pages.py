@@ -73,7 +73,7 @@ def test_a_preview_shows_totals_errors_and_rows_and_writes_nothing(finance: Clie
     assert "1,200\xa0JPY" in body
     assert "山田 花子" in body
     assert "is known with 12.50 EUR, here it has 99.00 EUR" in body
-    assert re.search(r">5</td><td>This row has 2 fields", body)
+    assert re.search(r">5</td><td>Fields in this row: 2", body)
     assert Payment.objects.count() == 1
     assert not Event.objects.exists()
 

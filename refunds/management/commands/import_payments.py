@@ -24,7 +24,7 @@ class Command(BaseCommand):
         tally = take_in(rows, by=None, progress=lambda n_done: self.show(n_done, len(rows)))
         self.tell(tally)
         if tally.bad:
-            raise CommandError(f"{len(tally.bad)} row{'s' * (len(tally.bad) > 1)} were not taken in.")
+            raise CommandError(f"Rows that were not taken in: {len(tally.bad)}.")
 
     def show(self, n_done: int, n_rows: int) -> None:
         """A bar that stays on its line; only where a person looks on."""
@@ -36,8 +36,8 @@ class Command(BaseCommand):
 
     def tell(self, tally: Tally) -> None:
         totals = ", ".join(f"{money} {money.currency}" for money in tally.money)
-        self.stdout.write(f"{tally.n_new} new payments" + (f": {totals}" if totals else ""))
-        self.stdout.write(f"{tally.n_known} known already")
+        self.stdout.write(f"New payments: {tally.n_new}" + (f" ({totals})" if totals else ""))
+        self.stdout.write(f"Known already: {tally.n_known}")
         for bad in tally.bad:
             self.stdout.write(f"line {bad.line}: {bad.reason}")
 
