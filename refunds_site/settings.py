@@ -222,6 +222,10 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s  %(message)s", "datefmt": "%H:%M:%S"}},
     "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["terminal"], "level": ENV.str("LOG_LEVEL", default="INFO").upper()},
-    # Django's own handlers would print every line a second time.
-    "loggers": {name: {"handlers": ["terminal"], "propagate": False} for name in ("django", "django.server")},
+    "loggers": {
+        # Django's own handlers would print every line a second time.
+        **{name: {"handlers": ["terminal"], "propagate": False} for name in ("django", "django.server")},
+        # Two lines a job, and none of them says which refund.
+        **{name: {"level": "WARNING"} for name in ("django_tasks", "django_tasks_db")},
+    },
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.utils import timezone
 
 from refunds.models import Event, Payment, Refund
 from refunds.services.actor import Actor
+
+log = logging.getLogger("refunds")
 
 
 def write_line(
@@ -22,6 +25,8 @@ def write_line(
 ) -> Event:
     """The line that goes with the version that `of` has come to; inside the transaction of the step itself."""
     is_refund = isinstance(of, Refund)
+    moved = f", {was} → {of.status}" if was and was != of.status else ""
+    log.info("%s v%d: %s by %s%s", of if is_refund else f"Payment {of.pk}", of.version, step, by.name, moved)
     return Event.objects.create(
         payment=of.payment if is_refund else of,
         refund=of if is_refund else None,
