@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from babel.numbers import format_decimal
 from django.utils import formats, timezone
 from django.utils.translation import get_language, to_locale
@@ -47,6 +49,11 @@ def amount(money: Money) -> str:
     pattern = "#,##0" + ("." + "0" * places if places else "")
     number = format_decimal(money.major, format=pattern, locale=to_locale(get_language() or "en"))
     return f"{number}\N{NO-BREAK SPACE}{money.currency}"
+
+
+def moment(when: datetime) -> str:
+    """A moment for a list, in the house's time zone: 21 Nov 2026, 14:05."""
+    return formats.date_format(timezone.localtime(when), "j M Y, H:i")
 
 
 def next_step(refund: Refund) -> str:

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 from refunds import policy
@@ -78,6 +79,11 @@ def too_many(request: HttpRequest, n_most: int) -> str:
     if n_picked > n_most:
         return f"At most {n_most} at a time; you picked {n_picked}."
     return ""
+
+
+def two_lines(first: str, second: str) -> str:
+    """A cell of a list: what people say, and below it, smaller, what machines say."""
+    return format_html('<span class="desk-two">{}<small>{}</small></span>', first or "—", second)
 
 
 def refuse(request: HttpRequest, why: str) -> None:

@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from refunds import policy, services, wording
 from refunds.admin import intake, refund_all
-from refunds.admin.desk import OwnPage
+from refunds.admin.desk import OwnPage, two_lines
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError
@@ -27,14 +27,13 @@ BADGES = {"captured": "info", "partially_refunded": "warning", "refunded": "succ
 class PaymentAdmin(OwnPage):
     page_template = "admin/refunds/payment.html"
     list_display = (
-        "reference",
-        "order",
+        "shown_payment",
         "shown_customer",
         "shown_captured",
         "shown_free",
         "shown_status",
         "account",
-        "captured_at",
+        "shown_moment",
     )
     list_filter = ("account", "status", "currency")
     list_select_related = ("account",)
@@ -50,9 +49,13 @@ class PaymentAdmin(OwnPage):
     search_help_text = "Order, e-mail, name, our number, or any id of the gateway"
     actions = ("request_what_is_free",)
 
+    @display(description="Payment", ordering="order")
+    def shown_payment(self, payment: Payment) -> str:
+        return two_lines(payment.order, payment.reference)
+
     @display(description="Customer", ordering="customer_email")
     def shown_customer(self, payment: Payment) -> str:
-        return payment.customer_email or payment.customer_name
+        return two_lines(payment.customer_name, payment.customer_email)
 
     @display(description="Captured", ordering="captured")
     def shown_captured(self, payment: Payment) -> str:
@@ -61,6 +64,10 @@ class PaymentAdmin(OwnPage):
     @display(description="Free")
     def shown_free(self, payment: Payment) -> str:
         return wording.amount(payment.money(payment.free))
+
+    @display(description="Captured at", ordering="captured_at")
+    def shown_moment(self, payment: Payment) -> str:
+        return wording.moment(payment.captured_at)
 
     @display(description="Status", ordering="status", label=BADGES)
     def shown_status(self, payment: Payment) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from refunds import policy, wording
 from refunds.admin import bulk, queue
-from refunds.admin.desk import OwnPage
+from refunds.admin.desk import OwnPage, two_lines
 from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
@@ -32,10 +32,11 @@ class RefundAdmin(OwnPage):
         "number",
         "shown_amount",
         "shown_status",
+        "shown_customer",
         "shown_payment",
         "reason",
         "shown_requester",
-        "requested_at",
+        "shown_moment",
     )
     list_filter = REFUND_FILTERS
     list_select_related = ("payment", "payment__account", "account", "reason", "requested_by")
@@ -68,13 +69,21 @@ class RefundAdmin(OwnPage):
         words = refund.get_status_display()
         return refund.status, f"{words} · look at it" if refund.needs_attention else words
 
-    @display(description="Payment", ordering="payment__reference")
+    @display(description="Customer", ordering="payment__customer_email")
+    def shown_customer(self, refund: Refund) -> str:
+        return two_lines(refund.payment.customer_name, refund.payment.customer_email)
+
+    @display(description="Payment", ordering="payment__order")
     def shown_payment(self, refund: Refund) -> str:
-        return str(refund.payment)
+        return two_lines(refund.payment.order or refund.payment.reference, str(refund.account))
 
     @display(description="Asked by", ordering="requested_by__username")
     def shown_requester(self, refund: Refund) -> str:
         return str(refund.requested_by or "made at the gateway")
+
+    @display(description="Requested", ordering="requested_at")
+    def shown_moment(self, refund: Refund) -> str:
+        return wording.moment(refund.requested_at)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Refund], search_term: str

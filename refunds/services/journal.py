@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from refunds.models import Event, Payment, Refund
@@ -26,7 +27,8 @@ def write_line(
     """The line that goes with the version that `of` has come to; inside the transaction of the step itself."""
     is_refund = isinstance(of, Refund)
     moved = f", {was} → {of.status}" if was and was != of.status else ""
-    log.info("%s v%d: %s by %s%s", of if is_refund else f"Payment {of.pk}", of.version, step, by.name, moved)
+    said = f"{of if is_refund else f'Payment {of.pk}'} v{of.version}: {step} by {by.name}{moved}"
+    transaction.on_commit(lambda: log.info("%s", said), robust=True)
     return Event.objects.create(
         payment=of.payment if is_refund else of,
         refund=of if is_refund else None,

@@ -45,6 +45,12 @@ def tone(status: str) -> str:
 
 
 @register.filter
+def words(name: str) -> str:
+    """partially_refunded → partially refunded."""
+    return name.replace("_", " ")
+
+
+@register.filter
 def utc(moment: object) -> str:
     """A moment in UTC, for the title of a local time."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
