@@ -61,7 +61,7 @@ def assert_sums(refund: Refund) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_webhook_that_cannot_be_looked_up_says_unconfirmed_until_it_can(house: House) -> None:
+def test_a_webhook_that_our_own_look_up_contradicts_calls_a_person(house: House) -> None:
     refund = approved(make_payment(), 1000)
     house.sandbox.tell("two_voices", key=str(refund.key))
     house.start_worker()

@@ -9,15 +9,17 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from gateways.contract import RefundOrder
+from gateways.contract import Outcome, RefundOrder
 from gateways.http import HttpClient
 from gateways.payerly import Payerly
 from gateways.sandbox import Sandbox
 from refunds import services
 from refunds.models import Account, Attempt, Payment, Refund
+from refunds.services.actor import Mouth
 from refunds.services.due import take_ticket
 from tests.builders import again, alice, approved, ask, bob, make_account, make_payment
 from tests.house import until
+from tests.refunds.test_record import word
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -146,6 +148,44 @@ def test_a_repeat_waits_for_the_same_obstacles_as_a_first_order(sandbox: Sandbox
     Account.objects.update(paused_because="audit")
     services.settle_refund(long_ago(refund).pk)
     assert (again(refund).status, len(orders(sandbox))) == ("unknown", 1)
+
+
+def succeeded_by_webhook(sandbox: Sandbox) -> Refund:
+    """Sent, and moved by a webhook alone; the look-up is still to come."""
+    refund = approved()
+    services.send_refund(refund.pk)
+    services.record_update(refund.pk, word(refund, Outcome.SUCCEEDED, reference=""), Mouth.WEBHOOK)
+    assert again(refund).status == "succeeded"
+    return refund
+
+
+def test_a_webhook_is_unconfirmed_while_the_look_up_fails_and_confirmed_when_it_works(
+    sandbox: Sandbox, monkeypatch: Any
+) -> None:
+    refund = succeeded_by_webhook(sandbox)
+    with monkeypatch.context() as away:
+        away.setenv("PAYERLY_EU_URL", "http://127.0.0.1:9/payerly/v1")
+        for _ in range(3):
+            services.settle_refund(refund.pk)
+    steps = list(refund.events.values_list("step", flat=True))
+    assert steps.count("unconfirmed") == 1
+    assert (again(refund).status, again(refund).ask_at is not None) == ("succeeded", True)
+    sandbox.settle()
+    services.settle_refund(refund.pk)
+    assert refund.events.filter(step="confirmed").count() == 1
+    assert (again(refund).to_confirm, again(refund).ask_at, again(refund).needs_attention) == ("", None, "")
+
+
+def test_a_look_up_that_does_not_show_what_the_webhook_said_calls_a_person(sandbox: Sandbox, monkeypatch: Any) -> None:
+    refund = succeeded_by_webhook(sandbox)
+    with Sandbox(pace=1 / 30) as forgetful, monkeypatch.context() as elsewhere:
+        elsewhere.setenv("PAYERLY_EU_URL", forgetful.url("payerly"))
+        services.settle_refund(refund.pk)
+    assert again(refund).status == "succeeded"
+    assert "our look-up says nothing" in again(refund).needs_attention
+    sandbox.settle()
+    services.settle_refund(refund.pk)
+    assert refund.events.filter(step="confirmed").count() == 1
 
 
 def test_a_body_that_would_differ_is_not_sent_again(sandbox: Sandbox, monkeypatch: Any) -> None:
