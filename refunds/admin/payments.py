@@ -26,6 +26,7 @@ BADGES = {"captured": "info", "partially_refunded": "warning", "refunded": "succ
 @admin.register(Payment)
 class PaymentAdmin(OwnPage):
     page_template = "admin/refunds/payment.html"
+    list_before_template = "admin/refunds/payment_list_before.html"
     list_display = (
         "shown_payment",
         "shown_customer",

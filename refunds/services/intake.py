@@ -16,6 +16,7 @@ from refunds import policy
 from refunds.errors import BadInput
 from refunds.models import Event, Payment
 from refunds.services.actor import Actor
+from refunds.services.journal import line_of
 from refunds.services.rowcheck import RowCheck
 from refunds.services.rows import COLUMNS, BadRow, PaymentRow, read_rows
 
@@ -158,18 +159,11 @@ def _first_line(row: _New, actor: Actor) -> Event:
     """The journal's first line of a payment; the customer is named in the payment alone."""
     payment, amount = row.payment, row.payment.money(row.payment.captured)
     came = f"From a file, line {row.line}." if row.line else "Typed in by hand."
-    return Event(
-        payment=payment,
-        sequence=payment.version,
-        step="taken in",
-        to_status=payment.status,
-        actor=actor.name,
-        actor_user=actor.user,
-        source=actor.source,
-        at=timezone.now(),
-        text=f"{amount} {payment.currency}, captured on {payment.captured_at:%Y-%m-%d %H:%M} UTC. {came}"
-        + (" Marked as disputed." if payment.disputed_at else ""),
-        data={"amount": payment.captured, "currency": payment.currency},
+    text = f"{amount} {payment.currency}, captured on {payment.captured_at:%Y-%m-%d %H:%M} UTC. {came}"
+    if payment.disputed_at:
+        text += " Marked as disputed."
+    return line_of(
+        payment, "taken in", actor, text=text, data={"amount": payment.captured, "currency": payment.currency}
     )
 
 

@@ -1,4 +1,4 @@
-"""Writing the journal: one line for each step of a refund or a payment."""
+"""The journal's lines: one for each step of a refund or a payment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refunds.services.actor import Actor
 log = logging.getLogger("refunds")
 
 
-def write_line(
+def line_of(
     of: Refund | Payment,
     step: str,
     by: Actor,
@@ -24,12 +24,9 @@ def write_line(
     data: dict[str, Any] | None = None,
     heard: str = "",
 ) -> Event:
-    """The line that goes with the version that `of` has come to; inside the transaction of the step itself."""
+    """The line, not saved yet, that goes with the version that `of` has come to."""
     is_refund = isinstance(of, Refund)
-    moved = f", {was} → {of.status}" if was and was != of.status else ""
-    said = f"{of if is_refund else f'Payment {of.pk}'} v{of.version}: {step} by {by.name}{moved}"
-    transaction.on_commit(lambda: log.info("%s", said), robust=True)
-    return Event.objects.create(
+    return Event(
         payment=of.payment if is_refund else of,
         refund=of if is_refund else None,
         sequence=of.version,
@@ -44,3 +41,13 @@ def write_line(
         data=data or {},
         heard=heard,
     )
+
+
+def write_line(of: Refund | Payment, step: str, by: Actor, **words: Any) -> Event:
+    """Write the line inside the transaction of the step itself; the log hears of it once that is committed."""
+    event = line_of(of, step, by, **words)
+    event.save(force_insert=True)
+    moved = f", {event.from_status} → {event.to_status}" if event.from_status not in ("", event.to_status) else ""
+    said = f"{of if isinstance(of, Refund) else f'Payment {of.pk}'} v{of.version}: {step} by {by.name}{moved}"
+    transaction.on_commit(lambda: log.info("%s", said), robust=True)
+    return event
