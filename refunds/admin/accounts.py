@@ -8,11 +8,12 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from refunds import accounts
+from refunds.admin.desk import ReadOnly
 from refunds.models import Account
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(ReadOnly):
     """Written by `manage.py sync_accounts`; only the pause and the webhook key are decided here."""
 
     list_display = ("slug", "gateway", "shown_mode", "is_active", "shown_pause", "shown_key")
@@ -28,13 +29,9 @@ class AccountAdmin(ModelAdmin):
     )
     readonly_fields = ("slug", "gateway", "mode", "is_active", "shown_callback", "webhook_key_offered")
     actions = None
-    save_as = False
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
-        return False
+    def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return ModelAdmin.has_change_permission(self, request, obj)
 
     @display(description="Mode", label={"sandbox": "info", "live": "danger"})
     def shown_mode(self, account: Account) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from django.contrib import admin, messages
@@ -37,7 +37,10 @@ def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Refund], 
     if "confirmed" in request.POST and (text.strip() or not step.asks):
         _do(request, refunds, step, text)
         return None
-    rows = [Row(refund, _rehearse(refund, step, request)) for refund in refunds]
+    rows = [
+        Row(refund, rehearse(lambda row=refund: step.do(row.pk, request.user, row.version, "rehearsal")))
+        for refund in refunds
+    ]
     return screen.page(
         request,
         "admin/refunds/bulk.html",
@@ -61,11 +64,11 @@ def totals(amounts: Iterable[Money]) -> list[Money]:
     return [sums[currency] for currency in sorted(sums)]
 
 
-def _rehearse(refund: Refund, step: Step, request: HttpRequest) -> str:
-    """Ask the service itself whether it would do it, and take everything back."""
+def rehearse(step: Callable[[], object]) -> str:
+    """Why the service would refuse this step, or "": it is really asked, and everything is taken back."""
     try:
         with transaction.atomic():
-            step.do(refund.pk, request.user, refund.version, "rehearsal")
+            step()
             transaction.set_rollback(True)
     except RefundError as refusal:
         return str(refusal)

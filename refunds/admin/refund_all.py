@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from refunds import services
-from refunds.admin.bulk import MOST_ROWS, totals
+from refunds.admin.bulk import MOST_ROWS, rehearse, totals
 from refunds.admin.desk import ReadOnly, too_many
 from refunds.errors import RefundError
 from refunds.models import Payment, Refund, RefundReason
@@ -45,7 +44,7 @@ def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Payment])
     if confirmed and form.is_valid():
         _do(request, payments, form)
         return None
-    rows = [Row(payment, _rehearse(request, payment)) for payment in payments]
+    rows = [Row(payment, _why_not(request, payment)) for payment in payments]
     return screen.page(
         request,
         "admin/refunds/refund_all.html",
@@ -63,18 +62,11 @@ def _request(request: HttpRequest, payment: Payment, seen_free: int, reason: Ref
     return services.request_refund(payment.pk, seen_free, reason, request.user, seen_free=seen_free, **words)
 
 
-def _rehearse(request: HttpRequest, payment: Payment) -> str:
-    """Ask the service itself whether it would do it, and take everything back."""
+def _why_not(request: HttpRequest, payment: Payment) -> str:
     reason = RefundReason.objects.filter(is_active=True).first()
     if reason is None:
         return "There is no reason in use; a gateway admin has to add one."
-    try:
-        with transaction.atomic():
-            _request(request, payment, payment.free, reason)
-            transaction.set_rollback(True)
-    except RefundError as refusal:
-        return str(refusal)
-    return ""
+    return rehearse(lambda: _request(request, payment, payment.free, reason))
 
 
 def _do(request: HttpRequest, payments: list[Payment], form: ReasonForm) -> None:
