@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -12,6 +13,8 @@ from refunds import policy
 from refunds.admin.bulk import totals
 from refunds.admin.queue import waiting_for
 from refunds.models import Refund
+
+FEW = 6
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,21 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         piles.append(_pile("Somebody has to look", stuck, "?attention=needed", "alarm"))
         unknown = Refund.objects.filter(status="unknown")
         piles.append(_pile("Unknown whether money moved", unknown, "?status__exact=unknown", "alarm"))
-    context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment")})
+    context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment"), **_latest(user)})
     return context
+
+
+def _latest(user: AbstractBaseUser) -> dict[str, Any]:
+    """A few refunds to go on with: to decide, one's own, or the newest."""
+    if policy.may(user, policy.APPROVE):
+        title, refunds = "Next for you to decide", waiting_for(user)
+    elif policy.may(user, policy.REQUEST):
+        title, refunds = "Your latest refunds", Refund.objects.filter(requested_by=user)
+    elif user.has_perm("refunds.view_refund"):
+        title, refunds = "Latest refunds", Refund.objects.all()
+    else:
+        return {}
+    return {"latest_title": title, "latest": refunds.select_related("payment", "reason", "requested_by")[:FEW]}
 
 
 def _pile(title: str, refunds: Any, query: str, tone: str) -> Pile:

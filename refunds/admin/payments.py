@@ -34,7 +34,6 @@ class PaymentAdmin(OwnPage):
         "shown_free",
         "shown_status",
         "account",
-        "shown_moment",
     )
     list_filter = ("account", "status", "currency")
     list_select_related = ("account",)
@@ -58,17 +57,13 @@ class PaymentAdmin(OwnPage):
     def shown_customer(self, payment: Payment) -> str:
         return two_lines(payment.customer_name, payment.customer_email)
 
-    @display(description="Captured", ordering="captured")
+    @display(description="Captured", ordering="captured_at")
     def shown_captured(self, payment: Payment) -> str:
-        return wording.amount(payment.money(payment.captured))
+        return two_lines(wording.amount(payment.money(payment.captured)), wording.moment(payment.captured_at))
 
     @display(description="Free")
     def shown_free(self, payment: Payment) -> str:
         return wording.amount(payment.money(payment.free))
-
-    @display(description="Captured at", ordering="captured_at")
-    def shown_moment(self, payment: Payment) -> str:
-        return wording.moment(payment.captured_at)
 
     @display(description="Status", ordering="status", label=BADGES)
     def shown_status(self, payment: Payment) -> tuple[str, str]:

@@ -25,7 +25,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     actions = None
-    list_display = ("username", "get_full_name", "shown_groups", "is_active", "is_staff")
+    list_display = ("username", "shown_name", "shown_groups", "is_active", "is_staff")
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -37,6 +37,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    @display(description="Name")
+    def shown_name(self, user: User) -> str:
+        return user.get_full_name() or "—"
 
     @display(description="Groups")
     def shown_groups(self, user: User) -> str:

@@ -35,8 +35,7 @@ class RefundAdmin(OwnPage):
         "shown_customer",
         "shown_payment",
         "reason",
-        "shown_requester",
-        "shown_moment",
+        "shown_request",
     )
     list_filter = REFUND_FILTERS
     list_select_related = ("payment", "payment__account", "account", "reason", "requested_by")
@@ -77,13 +76,9 @@ class RefundAdmin(OwnPage):
     def shown_payment(self, refund: Refund) -> str:
         return two_lines(refund.payment.order or refund.payment.reference, str(refund.account))
 
-    @display(description="Asked by", ordering="requested_by__username")
-    def shown_requester(self, refund: Refund) -> str:
-        return str(refund.requested_by or "made at the gateway")
-
-    @display(description="Requested", ordering="requested_at")
-    def shown_moment(self, refund: Refund) -> str:
-        return wording.moment(refund.requested_at)
+    @display(description="Asked by", ordering="requested_at")
+    def shown_request(self, refund: Refund) -> str:
+        return two_lines(str(refund.requested_by or "made at the gateway"), wording.moment(refund.requested_at))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Refund], search_term: str
