@@ -1,0 +1,109 @@
+"""Every screen, light and dark, on a desk and on a phone: nothing complains, nothing sticks out, nothing calls home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.urls import NoReverseMatch, reverse
+
+from refunds.models import Account
+from tests.browser import scene
+from tests.browser.chrome import DESKTOP, PHONE, Visitor
+from tests.house import House, until
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LISTS = ("payment", "refund", "refundreason", "account", "delivery")
+SMALLEST_BUTTON = 40  # pixels high, on a phone
+STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+IS_DARK = "document.documentElement.classList.contains('dark')"
+TOUCHED = ".desk-button, .desk-input, .desk-form input, .desk-form select, #changelist-actions button"
+SMALL_BUTTONS = """([touched, least]) => [...document.querySelectorAll(touched)]
+    .filter(it => it.offsetParent && !['hidden', 'checkbox'].includes(it.type) && it.offsetHeight < least)
+    .map(it => `${it.innerText || it.name} is ${it.offsetHeight} px high`)"""
+
+
+def import_pages() -> Iterator[str]:
+    for name in ("import", "add"):
+        try:
+            yield reverse(f"admin:refunds_payment_{name}")
+        except NoReverseMatch:
+            continue
+
+
+def pages(desk: scene.Scene) -> Iterator[str]:
+    """Every address of the desk that a person can open by a link."""
+    yield reverse("admin:index")
+    yield from (reverse(f"admin:refunds_{name}_changelist") for name in LISTS)
+    yield reverse("admin:refunds_payment_changelist") + "?q=nobody"
+    for order in ("SO-48213", "SO-48230"):
+        yield reverse("admin:refunds_payment_change", args=(desk.payments[order].pk,))
+    yield reverse("admin:refunds_payment_request", args=(desk.payments["SO-48213"].pk,))
+    yield from (reverse("admin:refunds_refund_change", args=(refund.pk,)) for refund in desk.refunds.values())
+    steps = {"requested": ("approve", "return", "reject"), "returned": ("resubmit", "withdraw"), "failed": ("retry",)}
+    for status, names in {**steps, "succeeded": ("check",)}.items():
+        yield from (reverse("admin:refunds_refund_step", args=(desk.refunds[status].pk, name)) for name in names)
+    yield from import_pages()
+    for name, model in (("refundreason", "reason"), ("account", "account")):
+        yield reverse(f"admin:refunds_{name}_change", args=(getattr(desk.refunds["requested"], model).pk,))
+    yield reverse("admin:refunds_delivery_change", args=(desk.refunds["succeeded"].deliveries.first().pk,))
+    yield from (reverse("admin:auth_user_changelist"), reverse("admin:auth_user_add"))
+    yield reverse("admin:auth_user_change", args=(desk.staff["agent"].pk,))
+    yield from (reverse("account_change_password"), reverse("account_logout"))
+
+
+def judge(visitor: Visitor) -> Iterator[str]:
+    """What is wrong with the page that is open, at both widths."""
+    page = visitor.page
+    if page.evaluate(IS_DARK) != (visitor.scheme == "dark"):
+        yield f"{page.url} is not {visitor.scheme}"
+    page.set_viewport_size(DESKTOP)
+    if wide := page.evaluate(STICKING_OUT):
+        yield f"{page.url} sticks out by {wide} px at {DESKTOP['width']}"
+    page.set_viewport_size(PHONE)
+    if wide := page.evaluate(STICKING_OUT):
+        yield f"{page.url} sticks out by {wide} px at {PHONE['width']}"
+    yield from (f"{page.url}: {small}" for small in page.evaluate(SMALL_BUTTONS, [TOUCHED, SMALLEST_BUTTON]))
+
+
+def confirmations(visitor: Visitor, desk: scene.Scene) -> Iterator[None]:
+    """The pages that come after an action of a list."""
+    waits, over = desk.refunds["requested"].number, desk.refunds["rejected"].number
+    for address, action, words in (
+        ("admin:refunds_refund_changelist", "Approve and send selected", (waits, over)),
+        ("admin:refunds_refund_changelist", "Reject…", (waits,)),
+        ("admin:refunds_payment_changelist", "Request a refund of what is free", ("SO-48213", "SO-48230")),
+    ):
+        visitor.page.set_viewport_size(DESKTOP)
+        visitor.go(reverse(address))
+        visitor.pick(*words)
+        visitor.run(action)
+        assert visitor.page.locator("input[name=confirmed]").count() == 1
+        yield
+
+
+@pytest.fixture
+def desk(house: House) -> scene.Scene:
+    desk = scene.set_up()
+    house.start_worker()
+    until(lambda: Account.objects.get().webhook_key)
+    scene.play(desk)
+    until(lambda: desk.refunds["succeeded"].events.filter(step="confirmed").exists())
+    return desk
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_screen_is_clean(scheme: str, desk: scene.Scene, visit: Callable[..., Visitor]) -> None:
+    visitor = visit(scheme=scheme)
+    visitor.go(reverse("account_login"))
+    wrong = list(judge(visitor))
+    visitor.page.set_viewport_size(DESKTOP)
+    visitor.log_in("maria")
+    for address in pages(desk):
+        answer = visitor.go(address)
+        assert answer.status == 200, address
+        wrong += judge(visitor)
+    for _ in confirmations(visitor, desk):
+        wrong += judge(visitor)
+    assert wrong == []
