@@ -13,10 +13,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock"
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: help run reset test lint lock
+.PHONY: help run reset test lint lock screenshots
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: $(RUNTIME)  ## start web, worker and sandbox: PORT=8000 SANDBOX_PORT=8001 DATABASE_URL=…
 	@set -e; if [ ! -f .env ]; then . ./demo.env; fi; exec $(BIN)/python -m refunds_site.run
@@ -35,6 +35,9 @@ lint: $(DEV)  ## format, lint, types, migrations, system checks
 	$(BIN)/mypy
 	$(MANAGE) makemigrations --check --dry-run --settings tests.settings
 	$(MANAGE) check --settings tests.settings
+
+screenshots: $(DEV)  ## take the pictures in docs/screenshots anew
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: $(DEV)  ## compile requirements*.txt anew
 	$(LOCK) requirements.in -o requirements.txt
