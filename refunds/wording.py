@@ -11,6 +11,7 @@ from django.utils.translation import get_language, to_locale
 from gateways.money import Money, exponent
 from gateways.registry import gateway_class
 from refunds.models import Refund, Status
+from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.send import obstacle
 
 NEXT = {
@@ -60,6 +61,8 @@ def next_step(refund: Refund) -> str:
     """What happens next, and who has to do it."""
     if refund.status == Status.APPROVED:
         return f"It waits: {why}" if (why := obstacle(refund)) else "A worker sends it as soon as one is free."
+    if refund.status in AT_THE_GATEWAY and not refund.account.is_active:
+        return f"Nobody can ask about it: the account {refund.account} is no longer in GATEWAY_ACCOUNTS. Put it back."
     return NEXT[Status(refund.status)].format(
         requester=refund.requested_by, gateway=gateway_class(refund.account.gateway).label, when=_when(refund)
     )
