@@ -41,4 +41,5 @@ def wake_payment(payment_id: int, booked_for: datetime) -> None:
 
 
 def wake_key_fetch(account_id: int) -> None:
-    key_fetch.enqueue(account_id)
+    """Before everything else: without the key no webhook of the account is let in."""
+    key_fetch.using(priority=10, run_after=timezone.now()).enqueue(account_id)

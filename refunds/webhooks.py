@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import Error, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -14,6 +14,7 @@ from gateways.contract import Delivery as Wire
 from gateways.contract import Gateway, Nudge, RefundUpdate, Webhooks
 from gateways.errors import BadWebhook, Misconfigured
 from refunds import accounts, services
+from refunds.errors import RefundError
 from refunds.models import Account, Delivery
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def receive(request: HttpRequest, account: str) -> HttpResponse:
     except Refused as refusal:
         log.info("A delivery for %r was refused with %s: %s", account[:50], refusal.answer, refusal)
         return HttpResponse(status=refusal.answer)
-    except DatabaseError:
+    except (Error, RefundError):
         log.exception("A delivery for %r could not be kept", account[:50])
         return HttpResponse(status=503)
 
@@ -87,37 +88,35 @@ def _verified(account: Account, wire: Wire) -> Gateway:
 
 
 def _heard(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
-    """Keep, deduplicate and apply in one transaction; a repeat answers as the first did."""
-    answer = HttpResponse(gateway.webhook_answer, content_type="application/json")
+    """Keep, deduplicate and apply in one transaction; a repeat of what was read is answered as the first one was."""
     with transaction.atomic():
-        delivery = _keep(account, wire)
-        if delivery is None:
-            return answer
+        delivery, is_new = _keep(account, wire)
+        if not is_new and delivery.result != Delivery.Result.UNREADABLE:
+            return HttpResponse(gateway.webhook_answer, content_type="application/json")
         try:
             said = gateway.read_webhook(wire)
         except BadWebhook as trouble:
             delivery.result, delivery.why = Delivery.Result.UNREADABLE, str(trouble)[:300]
-            answer = HttpResponse(status=400)
             log.warning("A verified delivery for %s cannot be read: %s", account, trouble)
         else:
             _apply(delivery, gateway, said)
         delivery.save()
-    return answer
+    if delivery.result == Delivery.Result.UNREADABLE:
+        return HttpResponse(status=400)
+    return HttpResponse(gateway.webhook_answer, content_type="application/json")
 
 
-def _keep(account: Account, wire: Wire) -> Delivery | None:
-    """The delivery as a row, or None when the very same one is kept already."""
-    try:
-        with transaction.atomic():
-            return Delivery.objects.create(
-                account=account,
-                received_at=timezone.now(),
-                headers={name: wire.headers[name] for name in KEPT_HEADERS if name in wire.headers},
-                body=wire.body.decode(errors="backslashreplace").replace("\0", "\\x00"),
-                digest=hashlib.sha256(wire.body).hexdigest(),
-            )
-    except IntegrityError:
-        return None
+def _keep(account: Account, wire: Wire) -> tuple[Delivery, bool]:
+    """The delivery as a row, and whether it is the first with this body."""
+    return Delivery.objects.select_for_update().get_or_create(
+        account=account,
+        digest=hashlib.sha256(wire.body).hexdigest(),
+        defaults={
+            "received_at": timezone.now(),
+            "headers": {name: wire.headers[name] for name in KEPT_HEADERS if name in wire.headers},
+            "body": wire.body.decode(errors="backslashreplace").replace("\0", "\\x00"),
+        },
+    )
 
 
 def _apply(delivery: Delivery, gateway: Gateway, said: list[RefundUpdate | Nudge]) -> None:
@@ -127,4 +126,4 @@ def _apply(delivery: Delivery, gateway: Gateway, said: list[RefundUpdate | Nudge
         result = services.hear_webhook(delivery, item) if believed else services.hear_knock(delivery, item)
         delivery.result, delivery.why, delivery.refund = result
     if not said:
-        delivery.why = "It is not about a refund."
+        delivery.result, delivery.why = Delivery.Result.IGNORED, "It is not about a refund."

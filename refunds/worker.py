@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
@@ -46,7 +46,7 @@ class PoolWorker(Worker):
     def _run_in_thread(self, job: DBTaskResult) -> None:
         try:
             super().run_task(job)
-        except DatabaseError:
+        except Error:
             log.exception("A job could not be finished; its refund comes due again by itself")
         finally:
             close_old_connections()
@@ -67,7 +67,7 @@ def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
         try:
             work()
             return
-        except DatabaseError as trouble:
+        except Error as trouble:
             log.warning("The database is away (%s); trying again in %.1f s.", type(trouble).__name__, pause)
             connection.close()
             stopped.wait(pause)
@@ -77,7 +77,10 @@ def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
 def run_clock(every: float, stopped: threading.Event) -> None:
     """Sweep at once and then every `every` seconds; whoever is alive does it, and doing it twice is harmless."""
     while not stopped.is_set():
-        supervise(_tick, stopped)
+        try:
+            supervise(_tick, stopped)
+        except Exception:
+            log.exception("A sweep went wrong; the next one tries again")  # the clock must never stand still
         stopped.wait(every)
     connection.close()
 

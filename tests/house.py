@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from gateways.sandbox import Sandbox
-from refunds.models import Refund
+from refunds.models import Account, Refund
+from tests.builders import make_account
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {"GATEWAY_DEADLINE_SECONDS": "1", "DATABASE_WAIT_SECONDS": "2", "PAYERLY_EU_QUIET_WINDOW_SECONDS": "2"}
@@ -36,6 +37,12 @@ class House:
             worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
+
+    def open_doors(self) -> None:
+        """Start a worker and wait until it has pinned Payerly's key, so that webhooks are let in."""
+        make_account()
+        self.start_worker()
+        until(lambda: Account.objects.get(slug="payerly-eu").webhook_key)
 
     def kill_worker(self) -> None:
         """As a power cut would: no signal handler, no farewell."""

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from refunds.models import Account, Payment, Refund, RefundReason
+from refunds.models import Payment, Refund, RefundReason
 from tests.builders import alice, bob, make_payment
 from tests.house import House, until, until_status
 
@@ -15,8 +15,7 @@ from tests.house import House, until, until_status
 def test_a_refund_walks_from_the_agent_over_the_approver_and_payerly_home(house: House) -> None:
     # Payerly's public key is fetched and pinned by the worker, before anybody asks for anything.
     payment = make_payment(captured=5000, currency="EUR", reference="pay-1")
-    house.start_worker()
-    until(lambda: Account.objects.get().webhook_key)
+    house.open_doors()
 
     # Alice, an agent, finds the payment and asks for 10.00 of it.
     agent = Client()

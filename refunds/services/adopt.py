@@ -59,7 +59,9 @@ def _may_be_adopted(payment: Payment, update: RefundUpdate, keys_are_shown: bool
     """Never what could be ours: while one of ours is on its way, only a gateway that shows keys can tell."""
     if update.outcome not in STATUS or not update.reference or update.amount is None:
         return False
-    if update.amount.currency != payment.currency:
+    if update.amount.currency != payment.currency or update.amount.minor <= 0:
+        return False
+    if update.payment_reference not in ("", payment.reference):
         return False
     if Refund.objects.filter(account=payment.account, reference=update.reference).exists():
         return False

@@ -11,6 +11,7 @@ from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Approval, Refund, Status
 from refunds.services.actor import Actor
 from refunds.services.orders import demand_carried
+from refunds.services.record import call_for
 from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
 
@@ -52,7 +53,7 @@ def unapprove_refund(refund_id: int, by: AbstractBaseUser, why: str, *, seen: in
         revision=refund.revision + 1,
         approved_at=None,
         ask_at=None,
-        needs_attention="",
+        needs_attention=call_for(refund),
     )
     return refund
 

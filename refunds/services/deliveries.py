@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from gateways.contract import Nudge, RefundUpdate
 from refunds import jobs
-from refunds.models import Account, Delivery, Payment, Refund
+from refunds.models import Account, Attempt, Delivery, Payment, Refund
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import Mouth
 from refunds.services.due import wake_at
@@ -39,16 +39,19 @@ def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
     account = delivery.account
     about = Q(payment__reference=item.payment_reference) if item.payment_reference else Q(reference=item.reference)
     refunds = Refund.objects.filter(about, account=account, status__in=AT_THE_GATEWAY)
-    soon = timezone.now() + timedelta(seconds=1)
     for refund in refunds:
-        rested = Refund.objects.filter(pk=refund.pk, ask_at__gt=soon).exclude(
-            attempts__kind="look_up", attempts__started_at__gt=timezone.now() - KNOCK_PAUSE
-        )
-        if rested.update(ask_at=soon):
+        soon = _soon(refund)
+        if Refund.objects.filter(pk=refund.pk, ask_at__gt=soon).update(ask_at=soon):
             wake_at(refund, soon)
     if refunds:
         return Delivery.Result.KNOCK, "The gateway is asked.", refunds[0]
     return Delivery.Result.IGNORED, "No refund of ours is on its way there.", None
+
+
+def _soon(refund: Refund) -> datetime:
+    """At once, or when the pause after the last look-up is over: a knock is put off, never dropped."""
+    last = refund.attempts.filter(kind=Attempt.Kind.LOOK_UP).last()
+    return max(timezone.now(), last.started_at + KNOCK_PAUSE) if last else timezone.now()
 
 
 def _refund_of(account: Account, update: RefundUpdate) -> Refund | None:
@@ -68,7 +71,7 @@ def _unmatched(account: Account, payment_reference: str) -> Verdict:
     payment = Payment.objects.filter(account=account, reference=payment_reference).first()
     if payment is None:
         return Delivery.Result.UNMATCHED, "Neither the refund nor the payment is known here.", None
-    soon = timezone.now()
-    if Payment.objects.filter(pk=payment.pk, ask_at=None).update(ask_at=soon):
-        transaction.on_commit(lambda: jobs.wake_payment(payment.pk, soon), robust=True)
+    now = timezone.now()
+    Payment.objects.filter(pk=payment.pk).update(ask_at=now)
+    transaction.on_commit(lambda: jobs.wake_payment(payment.pk, now), robust=True)
     return Delivery.Result.UNMATCHED, f"The refund is unknown; {payment} is asked about.", None

@@ -38,9 +38,9 @@ def wake_at(refund: Refund, ask_at: datetime) -> None:
     transaction.on_commit(lambda: jobs.wake(refund.pk, ask_at), robust=True)
 
 
-def take_ticket(rows: Any, booked_for: datetime) -> bool:
+def take_ticket(row: Any, booked_for: datetime) -> bool:
     """Whether this job may go on: the row still says the moment it was booked for, and nobody else may now."""
-    return rows.filter(ask_at=booked_for).update(ask_at=timezone.now() + GRACE) == 1
+    return row.filter(ask_at=booked_for).update(ask_at=timezone.now() + GRACE) == 1
 
 
 def ask_again(refund: Refund, at: datetime, *, count: bool = True) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from gateways.contract import Outcome, RefundUpdate
+from gateways.contract import LookUp, Outcome, RefundUpdate
 from gateways.registry import gateway_class
 from refunds.models import Attempt, Event, Refund, Status
-from refunds.models.refund import UNSENT
+from refunds.models.refund import AT_THE_GATEWAY, UNSENT
 from refunds.services.actor import Actor, Mouth
 from refunds.services.due import first_ask
 from refunds.services.steps import locked, take_step
@@ -64,12 +64,17 @@ def record_update(refund_id: int, update: RefundUpdate, mouth: Mouth, attempt: A
     return RULES[standing(refund), update.outcome](hearing)
 
 
+def call_for(refund: Refund) -> str:
+    """The call for a person that outlives a step: all but what the next good word answers by itself."""
+    return "" if refund.needs_attention in PASSING else refund.needs_attention
+
+
 def standing(refund: Refund) -> str:
     """The row of the table below that a refund stands in."""
     if refund.status in (Status.FAILED, Status.REVERSED) or (refund.status == Status.WITHDRAWN and refund.sent_at):
         return OVER
-    if refund.status in UNSENT:
-        return NEVER_SENT
+    if refund.status in UNSENT or not refund.sent_at:
+        return NEVER_SENT  # also one that is claimed while nothing has left the house
     return ON_ITS_WAY if refund.status in (Status.SENDING, Status.UNKNOWN) else refund.status
 
 
@@ -99,8 +104,12 @@ def _call_a_person(hearing: Hearing, why: str) -> Event | None:
     """Moves nothing but out of sending, where nobody could rest; a person has to look."""
     if _heard_before(hearing):
         return None
-    move = hearing.refund.doubt if hearing.refund.status == Status.SENDING else None
-    return _take(hearing, "does not match", move, f"{why} {hearing.words}", needs_attention=why[:300], ask_later=True)
+    refund, text = hearing.refund, f"{why} {hearing.words}"
+    if standing(refund) == NEVER_SENT:
+        return _take(hearing, "does not match", None, text, needs_attention=why[:300], may_not_be_sent=True)
+    move = refund.doubt if refund.status == Status.SENDING else None
+    on_its_way = refund.status in AT_THE_GATEWAY
+    return _take(hearing, "does not match", move, text, needs_attention=why[:300], ask_later=on_its_way)
 
 
 def _keep(hearing: Hearing, why: str = "", **changes: Any) -> Event | None:
@@ -119,8 +128,8 @@ def _take(
     hearing: Hearing, step: str, move: Callable[[], None] | None, text: str, *, ask_later: bool = False, **changes: Any
 ) -> Event:
     refund = hearing.refund
-    if move and refund.needs_attention in PASSING:
-        changes.setdefault("needs_attention", "")
+    if move:
+        changes.setdefault("needs_attention", call_for(refund))
     if move or ask_later:
         changes.setdefault("asks", 0)
     if ask_later:
@@ -166,12 +175,17 @@ def succeed(hearing: Hearing) -> Event:
 
 
 def fail(hearing: Hearing) -> Event | None:
-    """A refusal in an answer speaks for its own attempt only: an earlier one may still have paid."""
+    """A refusal in an answer speaks for its own attempt only: an earlier one may still have paid.
+
+    Where a look-up by our key can show it, even a first refusal is looked up: no list of their codes is published.
+    """
     refund = hearing.refund
     if hearing.mouth is Mouth.ANSWER and (loses_force := _why_no_force(hearing)):
         move = refund.doubt if refund.status == Status.SENDING else None
         return _take(hearing, "refused, yet unclear", move, f"{hearing.words} {loses_force}", ask_later=True)
     changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
+    if hearing.mouth is Mouth.ANSWER and gateway_class(refund.account.gateway).can.look_up is LookUp.BY_KEY:
+        changes |= {"to_confirm": Outcome.FAILED, "ask_at": timezone.now()}
     return _take(hearing, "failed", refund.fail, hearing.words, **changes)
 
 

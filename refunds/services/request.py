@@ -13,7 +13,10 @@ from refunds.models import Payment, Refund, RefundReason, Status
 from refunds.services.actor import Actor
 from refunds.services.journal import write_line
 from refunds.services.orders import demand_carried, gateway_for
+from refunds.services.record import call_for
 from refunds.services.steps import locked, take_step
+
+LONGEST_TEXT = 2000
 
 
 @transaction.atomic
@@ -102,7 +105,7 @@ def withdraw_refund(refund_id: int, by: AbstractBaseUser, *, seen: int, why: str
         text=why.strip(),
         final_at=timezone.now(),
         ask_at=None,
-        needs_attention="",
+        needs_attention=call_for(refund),
     )
     return refund
 
@@ -111,6 +114,8 @@ def spoken(text: str, otherwise: str) -> str:
     """The text without blanks around it; `otherwise` is what we say when nothing is left."""
     if not text.strip():
         raise BadInput(otherwise)
+    if "\0" in text or len(text) > LONGEST_TEXT:
+        raise BadInput(f"Write at most {LONGEST_TEXT} characters of plain text.")
     return text.strip()
 
 

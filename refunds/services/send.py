@@ -20,7 +20,7 @@ from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.due import ask_again, first_ask, lease, pause
 from refunds.services.orders import as_json, demand_carried, digest_of, from_json, gateway_for, order_of
-from refunds.services.record import NOT_REACHED, record_update
+from refunds.services.record import NOT_REACHED, call_for, record_update
 from refunds.services.steps import locked, take_step
 
 WAIT = timedelta(minutes=1)
@@ -60,6 +60,10 @@ def obstacle(refund: Refund) -> str:
         return f"Somebody has to look first: {refund.needs_attention}"
     if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
         return f"{refund.retry_of}, which it replaces, is {refund.retry_of.get_status_display()} now."
+    if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").first():
+        return f"What became of {other}, another refund of this payment, is being looked up."
+    if refund.status == Status.UNKNOWN and (why := policy.why_not_approved(refund)):
+        return why
     if refund.exclusive and (other := _one_on_its_way(refund)):
         return f"This gateway takes one refund of a payment at a time; {other} is on its way."
     try:
@@ -131,7 +135,9 @@ def _order_to_send(refund: Refund) -> RefundOrder:
 def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict) -> Attempt | None:
     """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
     now = timezone.now()
+    locked(refund.pk)  # payment before refund, as everywhere
     ours = Refund.objects.filter(pk=refund.pk, status=Status.SENDING, fence=refund.fence, lease_until__gt=now)
+    ours = ours.filter(may_not_be_sent=False)
     if ours.update(sent_at=Coalesce("sent_at", now)) != 1:
         return None
     digest = digest_of(gateway.body(order), order)
@@ -178,7 +184,7 @@ def _call(refund: Refund, gateway: Gateway, attempt: Attempt) -> None:
 
 
 def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
-    """Finish an attempt with what was exchanged; only once, and never one that was closed meanwhile as lost."""
+    """Finish an attempt with what was exchanged; a late answer is more than our guess that it was lost."""
     Attempt.objects.filter(pk=attempt.pk).update(
         outcome=outcome,
         said=said[:500],
@@ -260,5 +266,5 @@ def send_now(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
     refund = locked(refund_id, seen)
     if refund.status != Status.APPROVED:
         raise RefundError(f"{refund} is {refund.get_status_display()}: only an approved refund can be sent.")
-    take_step(refund, "sent by hand", Actor.person(by), ask_at=timezone.now(), asks=0, needs_attention="")
+    take_step(refund, "sent by hand", Actor.person(by), ask_at=timezone.now(), asks=0, needs_attention=call_for(refund))
     return refund

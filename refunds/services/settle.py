@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from gateways.contract import Gateway, LookUp, Outcome, RefundOrder, RefundUpdate
+from gateways.contract import Gateway, LookUp, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer, NotSent
 from gateways.registry import gateway_class
 from refunds import policy
@@ -18,20 +19,16 @@ from refunds.models import Attempt, Payment, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY, UNSENT
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.adopt import adopt_refund
+from refunds.services.confirm import confirm
 from refunds.services.due import ask_again, pause
 from refunds.services.orders import from_json, gateway_for, order_of
 from refunds.services.record import NO_WORD, record_update
 from refunds.services.send import close, end_lease, may_send_again, send_refund
 from refunds.services.steps import locked, take_step
 
-CONFIGURE_PAUSE = timedelta(minutes=10)
+log = logging.getLogger(__name__)
 
-# What a webhook's word looks like once it has moved a refund.
-BELIEVED = {
-    Outcome.SUCCEEDED: (Status.SUCCEEDED,),
-    Outcome.FAILED: (Status.FAILED,),
-    Outcome.CANCELLED: (Status.FAILED, Status.WITHDRAWN),
-}
+CONFIGURE_PAUSE = timedelta(minutes=10)
 
 
 def settle_refund(refund_id: int) -> None:
@@ -39,6 +36,7 @@ def settle_refund(refund_id: int) -> None:
     end_lease(refund_id)
     refund = _loaded(refund_id)
     if refund.status in UNSENT and not refund.sent_at:
+        Refund.objects.filter(pk=refund_id, version=refund.version).update(ask_at=None)
         return
     if refund.status == Status.SENDING:
         ask_again(refund, refund.lease_until, count=False)
@@ -61,14 +59,12 @@ def look_up_payment(payment_id: int) -> None:
     try:
         updates = gateway.look_up(order)
     except (NotSent, NoAnswer):
-        return  # the row comes due again by itself
+        return  # the row comes due again by itself; so it does when somebody asks meanwhile
     for update in updates:
-        refund = _ours(payment, update)
-        if refund:
-            record_update(refund.pk, update, Mouth.LOOK_UP)
-        else:
-            adopt_refund(payment.pk, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
-    Payment.objects.filter(pk=payment_id).update(ask_at=None)
+        if refund := _ours(payment, update):
+            _hear(refund.pk, refund.version, update)
+    _take_in_the_others(payment, updates, gateway)
+    Payment.objects.filter(pk=payment_id, ask_at=payment.ask_at).update(ask_at=None)
 
 
 @transaction.atomic
@@ -130,8 +126,8 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
         attempt.save()
         said = f"{update.outcome} {update.code}".strip() if update else "not there"
         close(attempt, gateway, Attempt.Outcome.ANSWERED, said)
-        _hear(refund.pk, update)
-        _hear_the_others(refund, updates, gateway)
+        _hear(refund.pk, refund.version, update)
+    _take_in_the_others(refund.payment, updates, gateway)
     if update is None and may_send_again(_loaded(refund.pk)):
         send_refund(refund.pk)
 
@@ -144,14 +140,17 @@ def _look_up_failed(refund: Refund, gateway: Gateway, attempt: Attempt, accident
             return
         now_is = locked(refund.pk)
         if now_is.to_confirm and not now_is.events.filter(step="unconfirmed", sequence__gte=refund.version).exists():
-            text = f"The webhook said {now_is.to_confirm}; it is unconfirmed, because the look-up failed: {accident}"
+            text = f"They told us {now_is.to_confirm}; it is unconfirmed, because the look-up failed: {accident}"
             take_step(now_is, "unconfirmed", WORKER, text=text)
 
 
-def _hear(refund_id: int, update: RefundUpdate | None) -> None:
+def _hear(refund_id: int, seen: int, update: RefundUpdate | None) -> None:
+    """`seen` is the version at which the look-up began: what has happened since, it cannot judge."""
     refund = locked(refund_id)
-    if refund.to_confirm:
-        _confirm(refund, update)
+    if refund.version != seen and (refund.to_confirm or update is None):
+        ask_again(refund, timezone.now(), count=False)
+    elif refund.to_confirm:
+        confirm(refund, update)
     elif update:
         record_update(refund_id, update, Mouth.LOOK_UP)
     elif refund.status in (Status.PROCESSING, Status.SUCCEEDED) and not refund.needs_attention:
@@ -159,38 +158,15 @@ def _hear(refund_id: int, update: RefundUpdate | None) -> None:
         take_step(refund, "not there", WORKER, text=why, needs_attention=why)
 
 
-def _confirm(refund: Refund, update: RefundUpdate | None) -> None:
-    """Compare a webhook's word with our own look-up."""
-    told, shown = refund.to_confirm, update.outcome if update else None
-    looked_up = Actor.gateway(gateway_class(refund.account.gateway).label, Mouth.LOOK_UP)
-    if refund.status in BELIEVED.get(Outcome(told), ()):
-        if shown == told:
-            take_step(refund, "confirmed", looked_up, text=f"Our look-up says {shown} too.", to_confirm="", ask_at=None)
-            record_update(refund.pk, update, Mouth.LOOK_UP)
-        else:
-            _disagree(refund, told, shown, looked_up)
-    elif shown == told:
-        take_step(refund, "confirmed", looked_up, text=f"Our look-up says {shown} too.", to_confirm="")
-        record_update(refund.pk, update, Mouth.LOOK_UP)
-    else:
-        text = f"The webhook said {told}, but our look-up says {shown or 'nothing'}. Nothing moves."
-        take_step(refund, "not confirmed", looked_up, text=text, to_confirm="", ask_at=None)
-
-
-def _disagree(refund: Refund, told: str, shown: str | None, by: Actor) -> None:
-    """The webhook moved it and the look-up says otherwise: call a person, and go on asking while it may be a lag."""
-    why = f"The webhook said {told}, but our look-up says {shown or 'nothing'}. Somebody has to look."
-    if refund.needs_attention == why:
-        return
-    lag = shown in (None, Outcome.PROCESSING)
-    take_step(refund, "disagreement", by, text=why, needs_attention=why, to_confirm=told if lag else "")
-
-
-def _hear_the_others(refund: Refund, updates: Sequence[RefundUpdate], gateway: Gateway) -> None:
-    """What they show beside ours: refunds made in their own screens are taken in."""
+def _take_in_the_others(payment: Payment, updates: Sequence[RefundUpdate], gateway: Gateway) -> None:
+    """What they show beside ours was made in their own screens; each is taken in for itself, or not at all."""
     for update in updates:
-        if _ours(refund.payment, update) is None:
-            adopt_refund(refund.payment_id, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
+        if _ours(payment, update) is not None:
+            continue
+        try:
+            adopt_refund(payment.pk, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
+        except IntegrityError:
+            log.warning("A refund that %s shows for payment %s cannot be taken in.", gateway.label, payment.pk)
 
 
 def _ours(payment: Payment, update: RefundUpdate) -> Refund | None:

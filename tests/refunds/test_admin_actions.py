@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from refunds.models import Event, Payment, Refund, RefundReason
+from refunds.services.record import NOT_REACHED
 from tests.builders import again, alice, approved, ask, bob, carol, make_payment, person
 from tests.house import House, until, until_status
 
@@ -57,7 +58,7 @@ def test_approve_and_send_selected_reaches_the_gateway_once_per_refund(house: Ho
 @pytest.mark.django_db(transaction=True)
 def test_send_selected_now_tries_a_waiting_refund_at_once(house: House) -> None:
     refund = approved()
-    Refund.objects.filter(pk=refund.pk).update(ask_at="2030-01-01T00:00Z", needs_attention="It waits.")
+    Refund.objects.filter(pk=refund.pk).update(ask_at="2030-01-01T00:00Z", needs_attention=NOT_REACHED)
     house.start_worker()
     confirm(bob(), "send_selected", [refund])
     until_status(refund, "succeeded")

@@ -14,7 +14,7 @@ from gateways.http import HttpClient
 from gateways.payerly import Payerly
 from gateways.sandbox import Sandbox
 from refunds import services
-from refunds.models import Account, Attempt, Payment, Refund
+from refunds.models import Account, Attempt, Payment, Refund, RefundReason
 from refunds.services.actor import Mouth
 from refunds.services.due import take_ticket
 from tests.builders import again, alice, approved, ask, bob, make_account, make_payment
@@ -123,7 +123,7 @@ def test_a_repeat_has_the_same_key_and_the_same_bytes(sandbox: Sandbox) -> None:
     refund = approved()
     sandbox.tell("request_lost")
     services.send_refund(refund.pk)
-    Refund.objects.filter(pk=refund.pk).update(public_note="reworded meanwhile")
+    RefundReason.objects.update(wording="reworded meanwhile")
     long_ago(refund)
     services.settle_refund(refund.pk)
     first, second = orders(sandbox)
@@ -280,6 +280,9 @@ def test_a_retry_is_sent_only_while_the_first_one_stands_failed(sandbox: Sandbox
     with pytest.raises(services_error(), match="being retried already"):
         services.retry_refund(failed.pk, alice(), seen=failed.version)
     retry = services.approve_refund(retry.pk, bob(), seen=retry.version)
+    services.send_refund(retry.pk)
+    assert again(retry).status == "approved", "the refusal has not been looked up yet"
+    services.settle_refund(failed.pk)
     services.send_refund(retry.pk)
     assert again(retry).status == "processing"
 
