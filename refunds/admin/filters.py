@@ -13,7 +13,7 @@ from refunds.models import Refund
 
 
 class Mine(SimpleListFilter):
-    title = "for me"
+    title = "my part"
     parameter_name = "for_me"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

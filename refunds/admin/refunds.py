@@ -23,6 +23,7 @@ from refunds.models import Refund
 from refunds.templatetags.desk import TONES
 
 BADGES = {"waiting": "warning", "moving": "info", "good": "success", "bad": "danger", "alarm": "danger", "over": ""}
+LABELS = {**{word: BADGES[tone] for word, tone in TONES.items()}, "attention": "danger"}
 
 
 @admin.register(Refund)
@@ -63,10 +64,10 @@ class RefundAdmin(OwnPage):
     def shown_amount(self, refund: Refund) -> str:
         return wording.amount(refund.money)
 
-    @display(description="Status", ordering="status", label={word: BADGES[tone] for word, tone in TONES.items()})
+    @display(description="Status", ordering="status", label=LABELS)
     def shown_status(self, refund: Refund) -> tuple[str, str]:
         words = refund.get_status_display()
-        return refund.status, f"{words} · look at it" if refund.needs_attention else words
+        return ("attention", f"{words} · look at it") if refund.needs_attention else (refund.status, words)
 
     @display(description="Customer", ordering="payment__customer_email")
     def shown_customer(self, refund: Refund) -> str:
