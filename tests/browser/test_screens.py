@@ -18,9 +18,11 @@ LISTS = ("payment", "refund", "refundreason", "account", "delivery")
 SMALLEST_BUTTON = 40  # pixels high, on a phone
 STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 IS_DARK = "document.documentElement.classList.contains('dark')"
-TOUCHED = ".desk-button, .desk-input, .desk-form input, .desk-form select, #changelist-actions button"
+TOUCHED = ".desk-button, select, button:not(#searchbar-submit), input:not([type=checkbox], [type=radio], [type=hidden])"
+SIDEWAYS = """[...document.querySelectorAll('.simplebar-content-wrapper, .desk-card')]
+    .map(it => it.scrollWidth - it.clientWidth).find(wide => wide > 0) || 0"""
 SMALL_BUTTONS = """([touched, least]) => [...document.querySelectorAll(touched)]
-    .filter(it => it.offsetParent && !['hidden', 'checkbox'].includes(it.type) && it.offsetHeight < least)
+    .filter(it => it.offsetParent && it.offsetHeight < least)
     .map(it => `${it.innerText || it.name} is ${it.offsetHeight} px high`)"""
 
 
@@ -61,6 +63,8 @@ def judge(visitor: Visitor) -> Iterator[str]:
     page.set_viewport_size(DESKTOP)
     if wide := page.evaluate(STICKING_OUT):
         yield f"{page.url} sticks out by {wide} px at {DESKTOP['width']}"
+    if wide := page.evaluate(SIDEWAYS):
+        yield f"{page.url} has a part that scrolls sideways by {wide} px"
     page.set_viewport_size(PHONE)
     if wide := page.evaluate(STICKING_OUT):
         yield f"{page.url} sticks out by {wide} px at {PHONE['width']}"

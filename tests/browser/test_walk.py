@@ -24,6 +24,19 @@ def buttons(visitor: Visitor) -> list[str]:
     return visitor.page.locator(".desk-hero .desk-button").all_inner_texts()
 
 
+def ask_for_ten_of(desk: Visitor, email: str) -> None:
+    """Find the customer's payment and fill in the form, as an agent."""
+    desk.page.get_by_role("searchbox").fill(email)
+    desk.page.get_by_role("button", name="Find").click()
+    desk.page.get_by_role("link", name="order-1").click()
+    desk.page.get_by_role("link", name="Request a refund").click()
+    expect(desk.page.get_by_label("Amount in EUR")).to_have_value("50.00")
+    desk.page.get_by_label("Amount in EUR").fill("10.00")
+    desk.page.get_by_label("Reason").select_option(label="Goods returned")
+    desk.page.get_by_role("button", name="Request the refund").click()
+    expect(desk.page.locator("body")).to_contain_text("waits for approval")
+
+
 def test_a_refund_is_asked_for_approved_in_the_list_and_comes_home(house: House, visit: Visit) -> None:
     make_payment(captured=5000, reference="pay-1")
     alice(), bob()
@@ -33,15 +46,7 @@ def test_a_refund_is_asked_for_approved_in_the_list_and_comes_home(house: House,
 
     # Alice, an agent, finds the payment by the customer's e-mail and asks for 10.00 of it.
     desk.log_in("alice")
-    desk.page.get_by_role("searchbox").fill("anna@example.com")
-    desk.page.get_by_role("button", name="Find").click()
-    desk.page.get_by_role("link", name="order-1").click()
-    desk.page.get_by_role("link", name="Request a refund").click()
-    expect(desk.page.get_by_label("Amount in EUR")).to_have_value("50.00")
-    desk.page.get_by_label("Amount in EUR").fill("10.00")
-    desk.page.get_by_label("Reason").select_option(label="Goods returned")
-    desk.page.get_by_role("button", name="Request the refund").click()
-    expect(desk.page.locator("body")).to_contain_text("waits for approval")
+    ask_for_ten_of(desk, "anna@example.com")
 
     # She is offered to withdraw it, not to approve it.
     assert buttons(desk) == ["Withdraw"]
@@ -66,6 +71,8 @@ def test_a_refund_is_asked_for_approved_in_the_list_and_comes_home(house: House,
     journal = desk.page.locator(".desk-timeline > li.event").all_inner_texts()
     for line, words in zip(journal, ("alice", "bob", "worker", "Payerly", "webhook", "look-up"), strict=True):
         assert words in line
+    desk.page.get_by_role("button", name="Copy").click()
+    expect(desk.page.get_by_role("button", name="Copied")).to_be_visible()
     (movement,) = house.sandbox.ledger()
     assert (movement["key"], movement["minor"], movement["currency"]) == (str(refund.key), 1000, "EUR")
 
