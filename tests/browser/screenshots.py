@@ -49,6 +49,7 @@ def take_all(browser: Any, url: str, work: Any) -> None:
     agent.go(f"/admin/refunds/payment/{payment.pk}/change/")
     take(agent, "payment")
     agent.go(f"/admin/refunds/payment/{payment.pk}/request/")
+    agent.page.set_viewport_size({"width": 1280, "height": 960})  # with its button
     take(agent, "request")
     approver = Visitor(browser, url)
     approver.log_in("approver")
