@@ -114,6 +114,9 @@ class HttpClient:
                 answer = WatchedAdapter(watch).send(request, stream=True, timeout=watch.remaining(), verify=True)
                 with answer:
                     body = b"".join(self._read(answer, watch))
+        except UnicodeError:  # raised while the request is written, and its own words would show the secret
+            accident = NoAnswer if watch.is_begun else NotSent
+            raise accident("A setting cannot be written into an HTTP request.") from None
         except ACCIDENTS as error:
             if not watch.is_begun:
                 raise NotSent(f"Nothing was sent: {why_not_sent(error, host)}.") from error

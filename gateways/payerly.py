@@ -41,8 +41,7 @@ from gateways.strictjson import Object, parse
 # No length or alphabet of an id is documented; this is what every system carries.
 PLAIN_ID = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z", re.ASCII)
 CUSTOM_FIELDS = re.compile(r"\Acf[1-5]=(reason|note)(,cf[1-5]=(reason|note))*\Z")
-LONGEST_FIELD = 255
-LONGEST_DETAIL = 500
+LONGEST_FIELD, LONGEST_DETAIL = 255, 500
 REFUSALS = (400, 404, 422)  # definite only with their own error block in the body
 # What they tell beside the essentials: our words for it, and where it stands.
 DETAILS = {
@@ -65,7 +64,6 @@ class Payerly(Gateway):
     needs = ("URL", "TOKEN")
     takes = {
         "SIGNKEY_PEM": "",
-        # Their words are not documented either, which is why they are settings.
         "STATUS_SUCCEEDED": "SUCCESS,COMPLETED,REFUNDED",
         "STATUS_FAILED": "DECLINED,FAILED,REJECTED,ERROR,CANCELED,CANCELLED",
         "STATUS_PROCESSING": "CREATED,PENDING,PROCESSING",
@@ -121,10 +119,9 @@ class Payerly(Gateway):
         answer = self.http.send("GET", path, headers=self._headers)
         told = json_of(answer, self.label, (200, 404))
         with unreadable_is(NoAnswer, "Payerly's list of refunds"):
-            if answer.status == 200:
-                return self._updates(told)
-            refusal(told)  # not found is an absence only in their own error block
-            return []
+            if answer.status == 404 and refusal(told):  # an absence only in their own error block
+                return []
+            return self._updates(told)
 
     def webhook_key(self) -> str:
         told = json_of(self.http.send("GET", "/signkey", headers={"Accept": "application/json"}), self.label)
@@ -162,12 +159,15 @@ class Payerly(Gateway):
             raise ValueError("It is not about a refund.")
         code = error_code(told)
         speaker = ("error",) if code else ("object", "status")
+        outcome = self._outcomes.get(name_at(told, "object", "status", "value"), Outcome.UNCLEAR)
+        if (amount := amount_at(told, "object", "amount")) is None and outcome is Outcome.SUCCEEDED:
+            raise ValueError("It says that money moved, but not how much.")
         return RefundUpdate(
-            outcome=self._outcomes.get(name_at(told, "object", "status", "value"), Outcome.UNCLEAR),
+            outcome=outcome,
             reference=name_at(told, "object", "txnId", needed=False),
             key=name_at(told, "object", "refundId"),
             payment_reference=name_at(told, "object", "paymentId"),
-            amount=amount_at(told, "object", "amount"),
+            amount=amount,
             code=code,
             message=text_at(told, *speaker, "description"),
             occurred_at=moment_of(text_at(told, "object", "status", "changedAt")),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from gateways.contract import Outcome
 from gateways.errors import GatewayError, Misconfigured, NoAnswer
 from gateways.http import Response, retry_after
-from gateways.money import Money
+from gateways.money import Money, exponent
 from gateways.strictjson import Object, parse
 
 LONGEST_NAME = 100  # an id that no table of ours could keep is none
@@ -85,7 +85,12 @@ def amount_at(value: Object, *path: str) -> Money | None:
     """The {value, currency} object at a path, with the amount as text; missing is None."""
     if not object_at(value, *path):
         return None
-    return Money.parse(name_at(value, *path, "value"), name_at(value, *path, "currency"))
+    currency = name_at(value, *path, "currency")
+    whole, point, decimals = name_at(value, *path, "value").partition(".")
+    places = exponent(currency)
+    if not decimals[places:].strip("0"):  # 1200.00 JPY is on the grid all the same
+        decimals = decimals[:places]
+    return Money.parse(whole + (point if decimals else "") + decimals, currency)
 
 
 def moment_of(text: str) -> datetime | None:

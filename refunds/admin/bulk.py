@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from gateways.money import Money
-from refunds.admin.desk import ReadOnly, too_many
+from refunds.admin.desk import ReadOnly, seen_in, too_many
 from refunds.admin.steps import Step
 from refunds.errors import RefundError
 from refunds.models import Refund
@@ -78,11 +78,11 @@ def rehearse(step: Callable[[], object]) -> str:
 def _do(request: HttpRequest, refunds: list[Refund], step: Step, text: str) -> None:
     done = []
     for refund in refunds:
-        seen = request.POST.get(f"seen_{refund.pk}", "")
-        if not seen.isdecimal():
+        seen = seen_in(request, f"seen_{refund.pk}")
+        if seen is None:
             continue  # it was shown as skipped
         try:
-            step.do(refund.pk, request.user, int(seen), text)
+            step.do(refund.pk, request.user, seen, text)
         except RefundError as refusal:
             messages.error(request, f"{refund}: {refusal}")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -86,5 +86,7 @@ def two_lines(first: str, second: str) -> str:
     return format_html('<span class="desk-two">{}<small>{}</small></span>', first or "—", second)
 
 
-def refuse(request: HttpRequest, why: str) -> None:
-    messages.error(request, why)
+def seen_in(request: HttpRequest, name: str) -> int | None:
+    """The version or amount that a page showed, as its form carries it; None for anything else."""
+    text = request.POST.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None

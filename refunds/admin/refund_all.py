@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from refunds import services
 from refunds.admin.bulk import MOST_ROWS, rehearse, totals
-from refunds.admin.desk import ReadOnly, too_many
+from refunds.admin.desk import ReadOnly, seen_in, too_many
 from refunds.errors import RefundError
 from refunds.models import Payment, Refund, RefundReason
 
@@ -72,11 +72,11 @@ def _why_not(request: HttpRequest, payment: Payment) -> str:
 def _do(request: HttpRequest, payments: list[Payment], form: ReasonForm) -> None:
     done = []
     for payment in payments:
-        seen = request.POST.get(f"seen_{payment.pk}", "")
-        if not seen.isdecimal():
+        seen = seen_in(request, f"seen_{payment.pk}")
+        if seen is None:
             continue  # it was shown as skipped
         try:
-            done.append(str(_request(request, payment, int(seen), **form.cleaned_data)))
+            done.append(str(_request(request, payment, seen, **form.cleaned_data)))
         except RefundError as refusal:
             messages.error(request, f"{payment}: {refusal}")
     if done:

@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from refunds import policy, wording
 from refunds.admin import bulk, queue
-from refunds.admin.desk import OwnPage, two_lines
+from refunds.admin.desk import OwnPage, seen_in, two_lines
 from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
@@ -165,9 +165,9 @@ class RefundAdmin(OwnPage):
         )
 
     def _take(self, request: HttpRequest, refund: Refund, step: Step) -> HttpResponse:
-        text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
+        text, seen = request.POST.get("text", ""), seen_in(request, "seen")
         try:
-            changed = step.do(refund.pk, request.user, int(seen) if seen.isdecimal() else -1, text)
+            changed = step.do(refund.pk, request.user, -1 if seen is None else seen, text)
         except RefundError as refusal:
             return self._ask(request, self.get_object(request, str(refund.pk)), step, str(refusal), text)
         messages.success(request, f"{changed} {step.done}.")

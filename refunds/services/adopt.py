@@ -14,6 +14,7 @@ from refunds.services.journal import write_line
 from refunds.services.steps import move_payment
 
 TOO_MUCH = "With this refund from the gateway's own screens, more is spoken for than was captured."
+MOST = 2**63 - 1  # what the column holds
 STATUS = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCESSING}
 
 
@@ -59,7 +60,7 @@ def _may_be_adopted(payment: Payment, update: RefundUpdate, keys_are_shown: bool
     """Never what could be ours: while one of ours is on its way, only a gateway that shows keys can tell."""
     if update.outcome not in STATUS or not update.reference or update.amount is None:
         return False
-    if update.amount.currency != payment.currency or update.amount.minor <= 0:
+    if update.amount.currency != payment.currency or not 0 < update.amount.minor <= MOST:
         return False
     if update.payment_reference not in ("", payment.reference):
         return False

@@ -185,3 +185,18 @@ def test_raw_exchanges_are_for_those_who_may_read_them() -> None:
     )
     assert "raw-canary" in at_the_desk(carol()).get(page_of(refund)).content.decode()
     assert "raw-canary" not in at_the_desk(bob()).get(page_of(refund)).content.decode()
+
+
+@pytest.mark.parametrize("seen", ["", "x", "9" * 5000, "٣", "-1"])
+def test_a_version_that_no_page_could_have_shown_is_refused(seen: str) -> None:
+    refund = ask()
+    answer = at_the_desk(bob()).post(step_of(refund, "approve"), {"seen": seen})
+    assert answer.status_code == 409
+    assert again(refund).status == "requested"
+
+
+def test_a_nul_in_a_reason_is_refused_with_a_sentence() -> None:
+    refund = ask()
+    answer = at_the_desk(bob()).post(step_of(refund, "reject"), {"seen": 1, "text": "no\0thing"})
+    assert answer.status_code == 409
+    assert "plain text" in answer.content.decode()

@@ -13,6 +13,8 @@ from django.db import DatabaseError
 from django.http import HttpResponse
 from django.test import Client
 
+from gateways.errors import BadWebhook
+from gateways.payerly import Payerly
 from refunds import services
 from refunds.models import Account, Delivery, Event, Payment, Refund
 from tests.builders import again, make_account, make_payment
@@ -219,3 +221,28 @@ def test_a_late_failure_by_webhook_waits_for_our_own_look_up() -> None:
     assert deliver(callback(refund, status="DECLINED")).status_code == 200
     refund = again(refund)
     assert (refund.status, refund.to_confirm) == ("succeeded", "failed")
+
+
+def test_a_delivery_that_could_not_be_read_is_answered_alike_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    refund = standing_in("processing")
+    body = callback(refund)
+
+    def unreadable(*args: object) -> None:
+        raise BadWebhook("a word of theirs that we cannot read yet")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Payerly, "read_webhook", unreadable)
+        assert [deliver(body).status_code for _ in range(2)] == [400, 400]
+    assert deliver(body).status_code == 200
+    assert again(refund).status == "succeeded"
+    assert Delivery.objects.count() == 1
+
+
+@pytest.mark.parametrize("content_type", ["application/json; a*=bogus'en'%41", "application/json; charset=utf-8\0"])
+def test_a_content_type_that_cannot_be_read_is_the_strangers_fault(content_type: str) -> None:
+    from refunds_site.wsgi import application
+
+    answers: list[str] = []
+    environ = {**Client()._base_environ(PATH_INFO=DOOR, REQUEST_METHOD="POST"), "CONTENT_TYPE": content_type}
+    b"".join(application(environ, lambda status, headers, *_: answers.append(status)))
+    assert answers[0][0] == "4"
