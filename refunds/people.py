@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 READ = (
@@ -46,6 +47,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "User admins": ("view_user", "add_user", "change_user", "view_group"),
 }
+
+
+MOVES_MONEY = frozenset({"Agents", "Approvers", "Finance"})
+ADMINISTERS = frozenset({"Gateway admins", "User admins"})
+
+
+def conflict(groups: Iterable[str]) -> str:
+    """Why these groups do not go together in one person, or ""."""
+    names = set(groups)
+    if (money := names & MOVES_MONEY) and (rule := names & ADMINISTERS):
+        return f"Nobody is in {sorted(rule)[0]} and {sorted(money)[0]}: who makes the rules moves no money."
+    return ""
 
 
 def create_groups(apps: Any) -> None:

@@ -16,6 +16,7 @@ DECLARE = "refunds.declare_refund"
 SYNC = "refunds.sync_refund"
 IMPORT = "refunds.import_payments"
 RAW = "refunds.view_raw_exchange"
+ACCOUNTS = "refunds.change_account"
 
 APPROVALS_NEEDED = 1
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
+import hashlib
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from refunds import accounts
-from refunds.admin.desk import ReadOnly
+from refunds import accounts, policy, services
+from refunds.admin.desk import OwnPage
+from refunds.errors import RefundError
 from refunds.models import Account
+
+STEPS = {
+    "pause": (services.pause_account, "is paused: nothing is sent through it"),
+    "resume": (services.resume_account, "sends again"),
+    "key": (services.accept_key, "believes the new webhook key"),
+}
 
 
 @admin.register(Account)
-class AccountAdmin(ReadOnly):
-    """Written by `manage.py sync_accounts`; only the pause and the webhook key are decided here."""
+class AccountAdmin(OwnPage):
+    """Written by `manage.py sync_accounts`; only the pause and a changed webhook key are decided here."""
 
+    page_template = "admin/refunds/account.html"
     list_display = ("slug", "gateway", "shown_mode", "is_active", "shown_pause", "shown_key")
-    fields = (
-        "slug",
-        "gateway",
-        "mode",
-        "is_active",
-        "shown_callback",
-        "paused_because",
-        "webhook_key",
-        "webhook_key_offered",
-    )
-    readonly_fields = ("slug", "gateway", "mode", "is_active", "shown_callback", "webhook_key_offered")
     actions = None
-
-    def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
-        return ModelAdmin.has_change_permission(self, request, obj)
 
     @display(description="Mode", label={"sandbox": "info", "live": "danger"})
     def shown_mode(self, account: Account) -> str:
@@ -43,10 +43,47 @@ class AccountAdmin(ReadOnly):
 
     @display(description="Webhook key")
     def shown_key(self, account: Account) -> str:
-        if account.webhook_key_offered not in ("", account.webhook_key):
+        if key_is_offered(account):
             return "changed: look at it"
         return "pinned" if account.webhook_key else "not fetched"
 
-    @display(description="Callback URL")
-    def shown_callback(self, account: Account) -> str:
-        return accounts.callback_url(account) or "none: PUBLIC_URL is not set, so the gateway is polled"
+    def page_context(self, request: HttpRequest, found: Account) -> dict[str, Any]:
+        return {
+            "account": found,
+            "callback_url": accounts.callback_url(found),
+            "key": fingerprint(found.webhook_key),
+            "offered": fingerprint(found.webhook_key_offered) if key_is_offered(found) else "",
+            "may_decide": request.user.has_perm(policy.ACCOUNTS),
+            "n_waiting": found.refunds.filter(status="approved").count(),
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        own = self.admin_site.admin_view(require_POST(self.step_view))
+        return [path("<int:pk>/step/<slug:name>/", own, name="refunds_account_step"), *super().get_urls()]
+
+    def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """The account's page asks, this does, and the admin log keeps who it was."""
+        account = self.get_object(request, str(pk))
+        if account is None or name not in STEPS:
+            raise Http404
+        if not request.user.has_perm(policy.ACCOUNTS):
+            raise PermissionDenied
+        step, done = STEPS[name]
+        try:
+            account = step(account.pk, request.user, request.POST.get("text", ""))
+        except RefundError as refusal:
+            messages.error(request, str(refusal))
+        else:
+            self.log_change(request, account, f"{name}: {account.paused_because or fingerprint(account.webhook_key)}")
+            messages.success(request, f"{account} {done}.")
+        return redirect("admin:refunds_account_change", pk)
+
+
+def key_is_offered(account: Account) -> bool:
+    return account.webhook_key_offered not in ("", account.webhook_key)
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-256 of a key, short enough to compare over the telephone."""
+    digest = hashlib.sha256(pem.encode()).hexdigest() if pem else ""
+    return " ".join(digest[i : i + 4] for i in range(0, 32, 4)) if digest else ""

@@ -1,5 +1,6 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
+from refunds.services.brakes import accept_key, pause_account, resume_account
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.due import book_key_fetch, sweep
@@ -10,6 +11,7 @@ from refunds.services.settle import check_refund, clear_attention, look_up_payme
 from refunds.services.turns import take_payment_turn, take_turn
 
 __all__ = [
+    "accept_key",
     "approve_refund",
     "book_key_fetch",
     "check_refund",
@@ -17,10 +19,12 @@ __all__ = [
     "hear_knock",
     "hear_webhook",
     "look_up_payment",
+    "pause_account",
     "record_update",
     "reject_refund",
     "request_refund",
     "resubmit_refund",
+    "resume_account",
     "retry_refund",
     "return_refund",
     "send_now",

@@ -1,0 +1,46 @@
+"""What a gateway admin decides about an account: whether it sends, and whose key its webhooks are signed with."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+
+from refunds import policy
+from refunds.errors import NotAllowed, WrongMoment
+from refunds.models import Account
+from refunds.services.request import spoken
+
+
+@transaction.atomic
+def pause_account(account_id: int, by: AbstractBaseUser, why: str) -> Account:
+    """From now on nothing is sent through it; what is at the gateway already is still asked about."""
+    account = _for_a_gateway_admin(account_id, by)
+    account.paused_because = spoken(why, "Say why; everybody whose refund waits reads this.")[:200]
+    account.save(update_fields=["paused_because"])
+    return account
+
+
+@transaction.atomic
+def resume_account(account_id: int, by: AbstractBaseUser, why: str = "") -> Account:
+    """What waited is sent as it comes due."""
+    account = _for_a_gateway_admin(account_id, by)
+    account.paused_because = ""
+    account.save(update_fields=["paused_because"])
+    return account
+
+
+@transaction.atomic
+def accept_key(account_id: int, by: AbstractBaseUser, why: str = "") -> Account:
+    """Pin the changed key that the gateway itself has offered; nobody can bring a key of their own."""
+    account = _for_a_gateway_admin(account_id, by)
+    if account.webhook_key_offered in ("", account.webhook_key):
+        raise WrongMoment(f"The gateway offers no other key for {account}.")
+    account.webhook_key, account.webhook_key_offered = account.webhook_key_offered, ""
+    account.save(update_fields=["webhook_key", "webhook_key_offered"])
+    return account
+
+
+def _for_a_gateway_admin(account_id: int, by: AbstractBaseUser) -> Account:
+    if not by.has_perm(policy.ACCOUNTS):
+        raise NotAllowed("Only gateway admins decide about accounts.")
+    return Account.objects.select_for_update().get(pk=account_id)
