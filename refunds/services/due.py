@@ -18,7 +18,6 @@ from gateways.registry import gateway_class
 from refunds import jobs
 from refunds.models import Account, Payment, Refund
 
-GRACE = timedelta(minutes=2)  # a job that was lost comes back after it
 SWEEP_LIMIT = 500
 KEY_PAUSE = timedelta(minutes=10)
 
@@ -40,7 +39,7 @@ def wake_at(refund: Refund, ask_at: datetime) -> None:
 
 def take_ticket(row: Any, booked_for: datetime) -> bool:
     """Whether this job may go on: the row still says the moment it was booked for, and nobody else may now."""
-    return row.filter(ask_at=booked_for).update(ask_at=timezone.now() + GRACE) == 1
+    return row.filter(ask_at=booked_for).update(ask_at=timezone.now() + lease()) == 1
 
 
 def ask_again(refund: Refund, at: datetime, *, count: bool = True) -> None:
@@ -74,7 +73,7 @@ def _due(rows: Any, now: datetime) -> Iterable[tuple[int, datetime]]:
 
 def _hand_out(row: Any, wake: Callable[[datetime], None]) -> int:
     """Move the row on by a conditional UPDATE and give out a ticket for the new moment, to be used at once."""
-    moved_to = timezone.now() + GRACE
+    moved_to = timezone.now() + lease()
     with transaction.atomic():
         if row.update(ask_at=moved_to) != 1:
             return 0
@@ -93,5 +92,8 @@ def book_key_fetch(account: Account) -> bool:
 
 
 def lease() -> timedelta:
-    """How long a claim is good for: at least three times what one call can take, the database's wait included."""
+    """How long a claim or a ticket is good for: at least three times what one call can take, database waits included.
+
+    What a lost worker held comes back after it.
+    """
     return timedelta(seconds=settings.LEASE_SECONDS)

@@ -35,6 +35,8 @@ def settle_refund(refund_id: int) -> None:
     """Ask about one refund that is at the gateway, or whose end wants confirming. Never inside a transaction."""
     end_lease(refund_id)
     refund = _loaded(refund_id)
+    if refund.status == Status.APPROVED:
+        return  # it is due to be sent, not to be asked about
     if refund.status in UNSENT and not refund.sent_at:
         Refund.objects.filter(pk=refund_id, version=refund.version).update(ask_at=None)
         return
@@ -144,6 +146,7 @@ def _look_up_failed(refund: Refund, gateway: Gateway, attempt: Attempt, accident
             take_step(now_is, "unconfirmed", WORKER, text=text)
 
 
+@transaction.atomic
 def _hear(refund_id: int, seen: int, update: RefundUpdate | None) -> None:
     """`seen` is the version at which the look-up began: what has happened since, it cannot judge."""
     refund = locked(refund_id)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from gateways.contract import Outcome, RefundUpdate
@@ -30,6 +31,7 @@ THE_WAY_THERE = {
 }
 
 
+@transaction.atomic
 def standing_in(status: Status, **fields: Any) -> Refund:
     """A refund that has come this far, with one send on record."""
     refund = locked(approved().pk)

@@ -211,6 +211,7 @@ def test_a_lost_worker_that_had_written_no_attempt_leaves_it_approved(sandbox: S
     long_ago(refund)
     services.settle_refund(refund.pk)
     assert (again(refund).status, orders(sandbox)) == ("approved", [])
+    assert again(refund).ask_at is not None, "it comes due again by itself"
 
 
 def test_a_lost_worker_that_had_written_an_attempt_leaves_it_unknown(sandbox: Sandbox, monkeypatch: Any) -> None:
