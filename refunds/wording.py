@@ -88,7 +88,7 @@ def _when(refund: Refund) -> str:
 
 
 def _day(moment: object) -> str:
-    return formats.date_format(timezone.localtime(moment), "DATE_FORMAT") if moment else "—"
+    return formats.date_format(timezone.localtime(moment), "j F Y") if moment else "—"
 
 
 def _ids(refund: Refund) -> str:

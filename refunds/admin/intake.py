@@ -24,7 +24,7 @@ from refunds.models import Payment
 from refunds.services.intake import COLUMNS, Tally, preview, read_rows, take_in
 
 KEPT_SECONDS = 60 * 60
-N_BAD_SHOWN = 200
+N_TROUBLES_SHOWN = 200
 ASK, LOOK, DONE = (f"admin/refunds/payment_import{part}.html" for part in ("", "_preview", "_done"))
 EXAMPLE = (
     "account-name",
@@ -140,8 +140,14 @@ def _take_in(admin: ReadOnly, request: HttpRequest, name: str) -> HttpResponse:
 def _tell(
     admin: ReadOnly, request: HttpRequest, template: str, tally: Tally, title: str, confirmed: str = ""
 ) -> HttpResponse:
-    bad, n_more = tally.bad[:N_BAD_SHOWN], max(len(tally.bad) - N_BAD_SHOWN, 0)
-    return admin.page(request, template, title=title, tally=tally, bad=bad, n_more_bad=n_more, confirmed=confirmed)
+    """Rows with the same trouble are told together: one missing account can be hundreds of rows."""
+    lines: dict[str, list[int]] = {}
+    for row in tally.bad:
+        lines.setdefault(row.reason, []).append(row.line)
+    troubles = list(lines.items())
+    n_more = max(len(troubles) - N_TROUBLES_SHOWN, 0)
+    shown = {"troubles": troubles[:N_TROUBLES_SHOWN], "n_more": n_more, "confirmed": confirmed}
+    return admin.page(request, template, title=title, tally=tally, **shown)
 
 
 # --- The file waits between preview and confirmation: on our side, one per person, for an hour. ---

@@ -10,7 +10,7 @@ from refunds.services.record import Hearing, doubt_the_end, record_update
 from refunds.services.steps import take_step
 
 LAG_ASKS = 5  # so many looks until a contradiction is no longer taken for their list lagging behind
-CONTRADICTION = "They told us {told}, but our look-up says {shown}. Somebody has to look."
+CONTRADICTION = "They told us {told}, but our look-up says {shown}."
 
 # What a told word looks like once it has moved a refund.
 BELIEVED = {

@@ -19,7 +19,7 @@ from refunds.services.actor import Actor, Mouth
 from refunds.services.due import first_ask
 from refunds.services.steps import locked, take_step
 
-NO_WORD = "There is still no final word from the gateway. Somebody should look in the gateway's own screens."
+NO_WORD = "There is still no final word from the gateway. Look in the gateway's own screens."
 NOT_REACHED = "The gateway could not be reached again and again; nothing was sent. Send it again once it is back."
 PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays
 

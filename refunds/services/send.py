@@ -143,7 +143,7 @@ def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before:
     digest = digest_of(gateway.body(order), order)
     earlier = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
     if earlier and earlier.body_digest != digest:
-        why = "The same order would be written differently today, so it was not sent again. Somebody has to look."
+        why = "The same order would be written differently today, so it was not sent again."
         now_is = locked(refund.pk)
         take_step(
             now_is,

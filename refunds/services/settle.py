@@ -157,7 +157,7 @@ def _hear(refund_id: int, seen: int, update: RefundUpdate | None) -> None:
     elif update:
         record_update(refund_id, update, Mouth.LOOK_UP)
     elif refund.status in (Status.PROCESSING, Status.SUCCEEDED) and not refund.needs_attention:
-        why = "The gateway no longer shows this refund. Somebody should look in the gateway's own screens."
+        why = "The gateway no longer shows this refund. Look for it in the gateway's own screens."
         take_step(refund, "not there", WORKER, text=why, needs_attention=why)
 
 

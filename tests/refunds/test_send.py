@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -301,6 +302,7 @@ def test_a_ticket_that_the_row_has_moved_past_does_nothing(sandbox: Sandbox) -> 
     assert not take_ticket(Refund.objects.filter(pk=refund.pk), booked)
     services.take_turn(refund.pk, booked)
     assert again(refund).status == "approved"
+    assert timezone.now() < again(refund).ask_at <= timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def test_the_sweep_finds_what_every_job_has_lost_and_hands_it_out_once(sandbox: Sandbox) -> None:
