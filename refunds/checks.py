@@ -21,7 +21,7 @@ from refunds.models import Refund
 SHORTEST_KEY, FEWEST_DIFFERENT = 50, 5  # what Django's own deployment check asks for
 SHORTEST_SECRET = 16
 SQLITE_SYNCHRONOUS_FULL = 2
-SQLITE_SHORTEST_WAIT = 5000  # milliseconds
+SQLITE_SHORTEST_WAIT = 2000  # milliseconds
 
 
 @register(Tags.security)

@@ -39,6 +39,9 @@ FROZEN = {
         "source",
         "retry_of_id",
         "requested_at",
+        "reason_id",
+        "reason_word",
+        "public_note",
     ),
 }
 

@@ -22,6 +22,8 @@ def fetch_webhook_key(account_id: int) -> None:
     if key and not account.webhook_key:
         Account.objects.filter(pk=account_id, webhook_key="").update(webhook_key=key)
         log.info("Pinned the webhook key of %s.", account)
-    elif key and key != account.webhook_key:
+    elif key == account.webhook_key:
+        Account.objects.filter(pk=account_id).update(webhook_key_offered="")
+    elif key:
         Account.objects.filter(pk=account_id).update(webhook_key_offered=key)
         log.warning("%s signs its webhooks with another key now; a gateway admin has to accept it.", account)

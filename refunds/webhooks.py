@@ -20,7 +20,7 @@ from refunds.models import Account, Delivery
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1024
-KEPT_HEADERS = ("content-type", "signature", "authorization", "user-agent", "date", "x-request-id")
+KEPT_HEADERS = ("content-type", "signature", "user-agent", "date", "x-request-id")
 
 
 class Refused(Exception):

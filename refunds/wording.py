@@ -84,7 +84,9 @@ def details(refund: Refund) -> list[tuple[str, str]]:
 def _when(refund: Refund) -> str:
     if refund.ask_at is None:
         return ""
-    return f" (next at {timezone.localtime(refund.ask_at):%H:%M:%S})"
+    at = timezone.localtime(refund.ask_at)
+    day = "" if at.date() == timezone.localdate() else f"{_day(refund.ask_at)}, "
+    return f" (next at {day}{at:%H:%M:%S})"
 
 
 def _day(moment: object) -> str:

@@ -48,6 +48,8 @@ class PoolWorker(Worker):
             super().run_task(job)
         except Error:
             log.exception("A job could not be finished; its refund comes due again by itself")
+        except Exception:
+            log.exception("A job went wrong")  # it would vanish in the pool
         finally:
             close_old_connections()
             self.free.release()

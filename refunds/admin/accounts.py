@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from django.contrib import admin, messages
@@ -51,8 +50,8 @@ class AccountAdmin(OwnPage):
         return {
             "account": found,
             "callback_url": accounts.callback_url(found),
-            "key": fingerprint(found.webhook_key),
-            "offered": fingerprint(found.webhook_key_offered) if key_is_offered(found) else "",
+            "key": services.fingerprint(found.webhook_key),
+            "offered": services.fingerprint(found.webhook_key_offered) if key_is_offered(found) else "",
             "may_decide": request.user.has_perm(policy.ACCOUNTS),
             "n_waiting": found.refunds.filter(status="approved").count(),
         }
@@ -74,16 +73,12 @@ class AccountAdmin(OwnPage):
         except RefundError as refusal:
             messages.error(request, str(refusal))
         else:
-            self.log_change(request, account, f"{name}: {account.paused_because or fingerprint(account.webhook_key)}")
+            self.log_change(
+                request, account, f"{name}: {account.paused_because or services.fingerprint(account.webhook_key)}"
+            )
             messages.success(request, f"{account} {done}.")
         return redirect("admin:refunds_account_change", pk)
 
 
 def key_is_offered(account: Account) -> bool:
     return account.webhook_key_offered not in ("", account.webhook_key)
-
-
-def fingerprint(pem: str) -> str:
-    """SHA-256 of a key, short enough to compare over the telephone."""
-    digest = hashlib.sha256(pem.encode()).hexdigest() if pem else ""
-    return " ".join(digest[i : i + 4] for i in range(0, 32, 4)) if digest else ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpRequest
 from unfold.decorators import display
 
-from refunds import wording
+from refunds import policy, wording
 from refunds.admin.desk import ReadOnly
 from refunds.models import Delivery
 
@@ -16,8 +17,13 @@ class DeliveryAdmin(ReadOnly):
     list_filter = ("account", "result")
     list_select_related = ("account", "refund")
     search_fields = ("body", "refund__reference")
-    fields = ("received_at", "account", "refund", "result", "why", "headers", "body", "digest")
+    fields = ("received_at", "account", "refund", "result", "why", "digest")
     actions = None
+
+    def get_fields(self, request: HttpRequest, obj: Delivery | None = None) -> tuple[str, ...]:
+        """What was said raw is for those who may read raw exchanges."""
+        raw = ("headers", "body") if policy.may(request.user, policy.RAW) else ()
+        return (*self.fields, *raw)
 
     @display(description="Received", ordering="received_at")
     def shown_moment(self, delivery: Delivery) -> str:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Count, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 
+from gateways.money import Money
 from refunds import policy
-from refunds.admin.bulk import totals
 from refunds.admin.queue import waiting_for
-from refunds.models import Refund
+from refunds.models import Delivery, Refund
 
 FEW = 6
 
@@ -25,7 +26,7 @@ class Pile:
     number: int
     link: str
     tone: str
-    sums: list[Any]
+    sums: list[Money]
 
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +46,10 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         piles.append(_pile("Somebody has to look", stuck, "?attention=needed", "alarm"))
         unknown = Refund.objects.filter(status="unknown")
         piles.append(_pile("Unknown whether money moved", unknown, "?status__exact=unknown", "alarm"))
+    if user.has_perm("refunds.view_delivery"):
+        odd = Delivery.objects.filter(result__in=("unmatched", "unreadable")).count()
+        link = reverse("admin:refunds_delivery_changelist") + "?result__in=unmatched,unreadable"
+        piles.append(Pile("Webhooks that match nothing here", odd, link, "alarm", []))
     context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment"), **_latest(user)})
     return context
 
@@ -63,6 +68,8 @@ def _latest(user: AbstractBaseUser) -> dict[str, Any]:
 
 
 def _pile(title: str, refunds: Any, query: str, tone: str) -> Pile:
-    found = refunds.select_related("payment")[:500]
     link = reverse("admin:refunds_refund_changelist") + query
-    return Pile(title, refunds.count(), link, tone, totals(refund.money for refund in found))
+    rows = refunds.order_by().values_list("payment__currency").annotate(Count("pk"), Sum("amount"))
+    by_currency = sorted(rows)
+    sums = [Money(minor, currency) for currency, _, minor in by_currency]
+    return Pile(title, sum(n for _, n, _ in by_currency), link, tone, sums)

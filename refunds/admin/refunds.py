@@ -179,7 +179,7 @@ class RefundAdmin(OwnPage):
 
 
 def by_our_name(text: str) -> Q:
-    """Our number (R-000042, or 42 of it) and our key."""
+    """Our number (R-000042 or R-42) and our key."""
     text = text.strip().upper()
     digits = text.removeprefix("R-")
     number = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 12 else None

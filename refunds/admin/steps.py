@@ -114,7 +114,7 @@ STEPS: dict[str, Step] = {
             policy.SYNC,
             ANY_SENT,
             "any",
-            "The gateway is asked what became of it. Asking never sends money.",
+            "The gateway is asked what became of it.",
             lambda pk, user, seen, text: services.check_refund(pk, user),
             "is being asked about",
         ),

@@ -107,7 +107,7 @@ class Refund(models.Model):
     to_confirm = models.CharField(
         max_length=12,
         blank=True,
-        help_text="An outcome heard by webhook, to be looked up.",
+        help_text="An outcome heard by webhook or refusal, to be looked up.",
     )
 
     ask_at = models.DateTimeField(null=True, blank=True)
@@ -171,10 +171,6 @@ class Refund(models.Model):
     @property
     def money(self) -> Money:
         return Money(self.amount, self.payment.currency)
-
-    @property
-    def is_holding(self) -> bool:
-        return self.status in HOLDING
 
     @transition(status, source=Status.REQUESTED, target=Status.APPROVED)
     def approve(self) -> None:

@@ -1,6 +1,6 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
-from refunds.services.brakes import accept_key, pause_account, resume_account
+from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.due import book_key_fetch, sweep
@@ -16,6 +16,7 @@ __all__ = [
     "book_key_fetch",
     "check_refund",
     "clear_attention",
+    "fingerprint",
     "hear_knock",
     "hear_webhook",
     "look_up_payment",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
@@ -30,14 +32,22 @@ def resume_account(account_id: int, by: AbstractBaseUser, why: str = "") -> Acco
 
 
 @transaction.atomic
-def accept_key(account_id: int, by: AbstractBaseUser, why: str = "") -> Account:
-    """Pin the changed key that the gateway itself has offered; nobody can bring a key of their own."""
+def accept_key(account_id: int, by: AbstractBaseUser, seen: str) -> Account:
+    """Pin the changed key that the gateway itself has offered; `seen` is the fingerprint that the person compared."""
     account = _for_a_gateway_admin(account_id, by)
     if account.webhook_key_offered in ("", account.webhook_key):
         raise WrongMoment(f"The gateway offers no other key for {account}.")
+    if fingerprint(account.webhook_key_offered) != seen:
+        raise WrongMoment("The gateway offers another key than the one you saw. Nothing was done; please look again.")
     account.webhook_key, account.webhook_key_offered = account.webhook_key_offered, ""
     account.save(update_fields=["webhook_key", "webhook_key_offered"])
     return account
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-256 of a key, short enough to compare over the telephone; "" for none."""
+    digest = hashlib.sha256(pem.encode()).hexdigest() if pem else ""
+    return " ".join(digest[i : i + 4] for i in range(0, len(digest[:32]), 4))
 
 
 def _for_a_gateway_admin(account_id: int, by: AbstractBaseUser) -> Account:

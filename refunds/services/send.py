@@ -14,7 +14,7 @@ from django.utils import timezone
 from gateways.contract import Gateway, Outcome, RefundOrder, Repeat
 from gateways.errors import NoAnswer, NotSent
 from refunds import policy
-from refunds.errors import NotRefundable, RefundError
+from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Attempt, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import WORKER, Actor, Mouth
@@ -265,6 +265,9 @@ def send_now(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
     policy.demand(by, policy.APPROVE, "send a refund")
     refund = locked(refund_id, seen)
     if refund.status != Status.APPROVED:
-        raise RefundError(f"{refund} is {refund.get_status_display()}: only an approved refund can be sent.")
-    take_step(refund, "sent by hand", Actor.person(by), ask_at=timezone.now(), asks=0, needs_attention=call_for(refund))
+        raise WrongMoment(f"{refund} is {refund.get_status_display()}: only an approved refund can be sent.")
+    refund.needs_attention = call_for(refund)
+    if why := obstacle(refund):
+        raise NotRefundable(why)
+    take_step(refund, "sent by hand", Actor.person(by), ask_at=timezone.now(), asks=0, needs_attention="")
     return refund

@@ -23,6 +23,7 @@ from refunds.services.confirm import confirm
 from refunds.services.due import ask_again, pause
 from refunds.services.orders import from_json, gateway_for, order_of
 from refunds.services.record import NO_WORD, record_update
+from refunds.services.request import spoken
 from refunds.services.send import close, end_lease, may_send_again, send_refund
 from refunds.services.steps import locked, take_step
 
@@ -56,7 +57,11 @@ def settle_refund(refund_id: int) -> None:
 def look_up_payment(payment_id: int) -> None:
     """Ask which refunds the gateway shows for a payment; ours are heard, others adopted. Never inside a transaction."""
     payment = Payment.objects.select_related("account").get(pk=payment_id)
-    gateway = gateway_for(payment.account)
+    try:
+        gateway = gateway_for(payment.account)
+    except NotRefundable:
+        Payment.objects.filter(pk=payment_id, ask_at=payment.ask_at).update(ask_at=timezone.now() + CONFIGURE_PAUSE)
+        return
     order = RefundOrder(key="", payment_reference=payment.reference, amount=payment.money(payment.captured))
     try:
         updates = gateway.look_up(order)
@@ -74,8 +79,8 @@ def check_refund(refund_id: int, by: AbstractBaseUser) -> Refund:
     """A person wants to know now: the next look-up moves to the front."""
     policy.demand(by, policy.SYNC, "check a refund with its gateway")
     refund = locked(refund_id)
-    if not refund.sent_at:
-        raise WrongMoment(f"{refund} was never sent, so the gateway has nothing to say about it.")
+    if not refund.sent_at or refund.status == Status.APPROVED:
+        raise WrongMoment(f"{refund} has not been sent, so the gateway has nothing to say about it.")
     take_step(refund, "asked", Actor.person(by), text="The gateway is asked once more.", ask_at=timezone.now(), asks=0)
     return refund
 
@@ -87,9 +92,8 @@ def clear_attention(refund_id: int, by: AbstractBaseUser, note: str, *, seen: in
     refund = locked(refund_id, seen)
     if not refund.needs_attention:
         raise WrongMoment(f"Nothing about {refund} asks for attention any more.")
-    if not note.strip():
-        raise WrongMoment("Write down what you found.")
-    take_step(refund, "looked at", Actor.person(by), text=note.strip(), needs_attention="")
+    note = spoken(note, "Write down what you found.")
+    take_step(refund, "looked at", Actor.person(by), text=note, needs_attention="")
     return refund
 
 

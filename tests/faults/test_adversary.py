@@ -12,6 +12,7 @@ from gateways.money import Money
 from gateways.payerly import Payerly
 from gateways.sandbox import Sandbox
 from refunds import services
+from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Account, Attempt, Event, Payment, Refund, Status
 from refunds.services.actor import Mouth
 from tests.builders import again, alice, approved, ask, bob, make_payment
@@ -120,10 +121,18 @@ def test_send_now_does_not_wipe_what_blocks_sending(sandbox: Sandbox) -> None:
     services.record_update(refund.pk, word(refund, Outcome.SUCCEEDED, amount=Money(999, "EUR")), Mouth.WEBHOOK)
     refund = again(refund)
     assert refund.may_not_be_sent
-    services.send_now(refund.pk, bob(), seen=refund.version)
+    with pytest.raises(NotRefundable):
+        services.send_now(refund.pk, bob(), seen=refund.version)
     services.send_refund(refund.pk)
     assert orders(sandbox) == []
     assert again(refund).needs_attention
+
+
+def test_checking_with_the_gateway_never_sends_what_is_only_approved(sandbox: Sandbox) -> None:
+    refund = approved()
+    Refund.objects.filter(pk=refund.pk).update(sent_at=timezone.now())  # an order of it never left the house
+    with pytest.raises(WrongMoment):
+        services.check_refund(refund.pk, alice())
 
 
 def test_a_wrong_word_about_a_request_leaves_no_job_that_runs_for_ever(sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
+from refunds import services
 from refunds.models import Account
 from tests.builders import alice, approved, bob, carol, make_account, person
 from tests.refunds.test_refund_screens import at_the_desk
@@ -44,8 +45,11 @@ def test_only_the_key_that_the_gateway_offers_can_be_accepted() -> None:
     assert at_the_desk(gina()).post(page, posted).status_code == 405
     assert Account.objects.get().webhook_key == "old"
     at_the_desk(gina()).post(step(account, "key"), posted)
+    assert Account.objects.get().webhook_key == "old", "it is not the key that the page showed"
+    shown = {"text": services.fingerprint("new")}
+    at_the_desk(gina()).post(step(account, "key"), shown)
     assert (Account.objects.get().webhook_key, Account.objects.get().webhook_key_offered) == ("new", "")
-    at_the_desk(gina()).post(step(account, "key"), posted)
+    at_the_desk(gina()).post(step(account, "key"), shown)
     assert Account.objects.get().webhook_key == "new"
 
 

@@ -206,6 +206,7 @@ def test_every_step_has_its_own_journal_line() -> None:
 GUARDED = (
     "UPDATE refunds_refund SET amount = amount + 1",
     "UPDATE refunds_refund SET requested_by_id = NULL",
+    "UPDATE refunds_refund SET reason_word = 'other'",
     "UPDATE refunds_payment SET captured = captured + 1",
     "UPDATE refunds_event SET text = 'other'",
     "UPDATE refunds_approval SET digest = 'other'",

@@ -22,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--sweep", type=float, default=60.0, help="seconds between sweeps (default 60)")
 
     def handle(self, *, threads: int, interval: float, sweep: float, **options: Any) -> None:
+        self.check(databases=["default"])
         stopped = threading.Event()
         worker = PoolWorker(threads, interval, worker_id=get_random_string(32))
 
