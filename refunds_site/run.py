@@ -9,8 +9,11 @@ from io import StringIO
 from pathlib import Path
 
 import django
+import honcho.command
+import honcho.manager
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 DEMO_PEOPLE = "agent, agent2, approver, approver2, finance, auditor, admin"
 
@@ -64,18 +67,17 @@ def announce() -> None:
 
 def start() -> None:
     binaries = Path(sys.executable).parent
-    environment = {
-        **os.environ,
+    os.environ |= {
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PORT": str(settings.PORT),
         "SANDBOX_PORT": str(settings.SANDBOX_PORT),
         "PYTHONUNBUFFERED": "1",
     }
+    connections.close_all()
+    # After Ctrl-C a call to a gateway may end in peace.
+    honcho.manager.KILL_WAIT = settings.GATEWAY_DEADLINE_SECONDS + 5
     # honcho would let .env win over real variables; the settings read it the right way round.
-    command = [str(binaries / "honcho"), "-e", os.devnull, "start", "web", "worker"]
-    if settings.DEBUG:
-        command.append("sandbox")
-    os.execve(command[0], command, environment)
+    honcho.command.main(["-e", os.devnull, "start", "web", "worker", *(["sandbox"] if settings.DEBUG else [])])
 
 
 if __name__ == "__main__":
