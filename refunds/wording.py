@@ -39,7 +39,7 @@ CUSTOMER = {
     Status.PROCESSING: "Your refund of {amount} was sent on {sent} and the payment provider is processing it{ids}.",
     Status.SUCCEEDED: "Your refund of {amount} was sent to your bank on {final}{ids}. "
     "Your bank decides on which day it appears in your account.",
-    Status.FAILED: "Your refund of {amount} could not be carried out yet. We are looking into another way.",
+    Status.FAILED: "Your refund of {amount} could not be carried out; no money has moved. We will write to you.",
     Status.REVERSED: "Your bank returned the refund of {amount} to us. Please contact us so that we can send it again.",
 }
 

@@ -88,6 +88,6 @@ def _do(request: HttpRequest, refunds: list[Refund], step: Step, text: str) -> N
         else:
             done.append(str(refund))
     if done:
-        messages.success(request, f"{len(done)} done: {', '.join(done)} {step.done}.")
+        messages.success(request, f"{len(done)} done ({step.verb}): {', '.join(done)}.")
     else:
         messages.warning(request, "Nothing was done.")

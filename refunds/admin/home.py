@@ -43,7 +43,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         piles.append(_pile("Yours, waiting for approval", own.filter(status="requested"), "?for_me=asked", "moving"))
     if user.has_perm("refunds.view_refund"):
         stuck = Refund.objects.exclude(needs_attention="")
-        piles.append(_pile("Somebody has to look", stuck, "?attention=needed", "alarm"))
+        piles.append(_pile("Finance has to look", stuck, "?attention=needed", "alarm"))
         unknown = Refund.objects.filter(status="unknown")
         piles.append(_pile("Unknown whether money moved", unknown, "?status__exact=unknown", "alarm"))
     if user.has_perm("refunds.view_delivery"):

@@ -105,7 +105,7 @@ def _show(request: HttpRequest, form: PaymentForm, tally: Tally) -> HttpResponse
     row = form.row()
     payment = Payment.objects.get(account__slug=row.account, reference=row.payment_reference)
     if tally.n_new:
-        messages.success(request, f"{payment} over {wording.amount(payment.money(payment.captured))} is taken in.")
+        messages.success(request, f"{payment} of {wording.amount(payment.money(payment.captured))} is taken in.")
     else:
         messages.info(request, f"{payment} is known already. Nothing was changed.")
     return redirect("admin:refunds_payment_change", payment.pk)

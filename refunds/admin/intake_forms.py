@@ -7,7 +7,12 @@ from typing import Any
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
 
 from refunds.models import Account, Payment
 from refunds.services.intake import PaymentRow
@@ -19,7 +24,7 @@ class FileForm(forms.Form):
     """A file of bounded size; whether it is CSV is told by the service."""
 
     file = forms.FileField(
-        label="CSV file", widget=forms.FileInput({"class": "desk-input", "accept": ".csv,text/csv"}), max_length=200
+        label="CSV file", widget=UnfoldAdminFileFieldWidget({"accept": ".csv,text/csv"}), max_length=200
     )
 
     def clean_file(self) -> UploadedFile:

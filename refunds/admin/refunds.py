@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from unfold.decorators import display
 
 from refunds import policy, wording
@@ -19,11 +21,14 @@ from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
 from refunds.errors import RefundError
-from refunds.models import Refund
+from refunds.models import Refund, Status
 from refunds.templatetags.desk import TONES
 
 BADGES = {"waiting": "warning", "moving": "info", "good": "success", "bad": "danger", "alarm": "danger", "over": ""}
 LABELS = {**{word: BADGES[tone] for word, tone in TONES.items()}, "attention": "danger"}
+
+
+MOVING = (Status.APPROVED, Status.SENDING, Status.UNKNOWN, Status.PROCESSING)
 
 
 @admin.register(Refund)
@@ -47,6 +52,7 @@ class RefundAdmin(OwnPage):
         "reference",
         "identifiers",
         "ticket",
+        "payment__customer_name",
     )
     search_help_text = "Our number, order, e-mail, ticket, or any id of the gateway"
     actions = (
@@ -119,11 +125,13 @@ class RefundAdmin(OwnPage):
         return super().get_queryset(request).select_related(*self.list_select_related, "retry_of")
 
     def page_context(self, request: HttpRequest, found: Refund) -> dict[str, Any]:
+        place = queue.place(found, request.user) if policy.may(request.user, policy.APPROVE) else None
         return {
             **facts(found),
             "steps": offered(found, request.user),
-            "place": queue.place(found, request.user) if policy.may(request.user, policy.APPROVE) else None,
-            "next_step": wording.next_step(found),
+            "place": place,
+            "next_step": "It waits for your decision." if place else wording.next_step(found),
+            "is_moving": is_moving(found),
             "customer_sentence": wording.customer_sentence(found),
             "timeline": timeline(found, raw=policy.may(request.user, policy.RAW)),
             "siblings": found.payment.refunds.exclude(pk=found.pk).select_related("payment"),
@@ -197,3 +205,9 @@ def facts(refund: Refund) -> dict[str, Any]:
         "details": wording.details(refund),
         "back": reverse("admin:refunds_refund_change", args=(refund.pk,)),
     }
+
+
+def is_moving(refund: Refund) -> bool:
+    """Whether something will happen to it within a minute, so that its page follows it by itself."""
+    soon = timezone.now() + timedelta(minutes=1)
+    return refund.status in MOVING and not refund.needs_attention and refund.ask_at is not None and refund.ask_at < soon

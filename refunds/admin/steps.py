@@ -58,7 +58,7 @@ STEPS: dict[str, Step] = {
             "others",
             "The refund is sent to the gateway as soon as you approve it.",
             lambda pk, user, seen, text: services.approve_refund(pk, user, seen=seen),
-            "is approved and on its way",
+            "is approved",
             tone="primary",
             decides=True,
         ),

@@ -57,7 +57,7 @@ def obstacle(refund: Refund) -> str:
     if payment.is_over_committed:
         return "More of this payment is spoken for than was captured. Finance has to look first."
     if refund.needs_attention:
-        return f"Somebody has to look first: {refund.needs_attention}"
+        return f"Finance has to look first: {refund.needs_attention}"
     if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
         return f"{refund.retry_of}, which it replaces, is {refund.retry_of.get_status_display()} now."
     if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").first():

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from refunds import services
 from refunds.models import Account
-from tests.builders import alice, approved, bob, carol, make_account, person
+from tests.builders import alice, approved, ask, bob, carol, make_account, person
 from tests.refunds.test_refund_screens import at_the_desk
 
 pytestmark = pytest.mark.django_db
@@ -61,3 +61,17 @@ def test_nobody_else_decides_about_an_account_and_get_does_nothing(name: str) ->
     assert at_the_desk(gina()).get(step(account, name)).status_code == 405
     account.refresh_from_db()
     assert (account.webhook_key, account.paused_because) == ("old", "audit")
+
+
+def test_a_pause_is_seen_before_anybody_approves() -> None:
+    account = make_account(paused_because="Audit until noon.")
+    refund = ask()
+    assert refund.account == account
+    desk = at_the_desk(bob())
+    for url in (
+        reverse("admin:refunds_refund_change", args=(refund.pk,)),
+        reverse("admin:refunds_refund_step", args=(refund.pk, "approve")),
+    ):
+        assert "Audit until noon." in desk.get(url).content.decode()
+    picked = {"action": "approve_selected", "_selected_action": [refund.pk]}
+    assert ">Paused<" in desk.post(reverse("admin:refunds_refund_changelist"), picked).content.decode()

@@ -200,3 +200,12 @@ def test_a_nul_in_a_reason_is_refused_with_a_sentence() -> None:
     answer = at_the_desk(bob()).post(step_of(refund, "reject"), {"seen": 1, "text": "no\0thing"})
     assert answer.status_code == 409
     assert "plain text" in answer.content.decode()
+
+
+def test_a_page_follows_a_refund_that_moves_and_rests_with_one_that_does_not() -> None:
+    refund = approved()
+    follows = 'http-equiv="refresh"'
+    assert follows in at_the_desk(bob()).get(page_of(refund)).content.decode()
+    Refund.objects.filter(pk=refund.pk).update(ask_at="2030-01-01T00:00Z")
+    assert follows not in at_the_desk(bob()).get(page_of(refund)).content.decode()
+    assert follows not in at_the_desk(bob()).get(page_of(ask(refund.payment, 100))).content.decode()
