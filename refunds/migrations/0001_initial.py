@@ -244,7 +244,7 @@ class Migration(migrations.Migration):
                     "to_confirm",
                     models.CharField(
                         blank=True,
-                        help_text="An outcome heard by webhook, to be looked up.",
+                        help_text="An outcome heard by webhook or refusal, to be looked up.",
                         max_length=12,
                     ),
                 ),
