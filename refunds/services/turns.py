@@ -28,7 +28,7 @@ def take_turn(refund_id: int, booked_for: datetime) -> None:
             send_refund(refund_id)
         else:
             settle_refund(refund_id)
-    except Exception:
+    except Exception:  # noted as our own trouble and raised on; no status moves by it
         _note_trouble(refund_id)
         raise
 

@@ -9,6 +9,8 @@ from django.utils import timezone
 from refunds import services
 from refunds.errors import BadInput, NotAllowed, NotRefundable, RefundError, SamePerson, TooMuch, WrongMoment
 from refunds.models import Approval, Event, Payment, Refund, RefundReason
+from refunds.services.actor import WORKER
+from refunds.services.steps import take_step
 from tests.builders import again, alice, approved, ask, bob, make_payment, person
 
 pytestmark = pytest.mark.django_db
@@ -230,3 +232,11 @@ def test_a_person_who_acted_cannot_be_deleted() -> None:
     with pytest.raises(IntegrityError):
         alice().delete()
     assert again(refund).requested_by == alice()
+
+
+def test_a_stale_copy_takes_no_step_even_where_no_lock_holds_it_back() -> None:
+    refund = ask()
+    first, stale = again(refund), again(refund)
+    take_step(first, "noted", WORKER)
+    with pytest.raises(WrongMoment, match="at the same moment"), transaction.atomic():
+        take_step(stale, "noted", WORKER)
