@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar
+from urllib.parse import quote
 
 from gateways.errors import BadWebhook, Misconfigured
 from gateways.http import HttpClient
@@ -59,6 +60,22 @@ class Capabilities:
     repeat: Repeat = Repeat.NEVER
     cancel: bool = False
     webhooks: Webhooks = Webhooks.NONE
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A fact about a gateway that nobody has, and what we take for it until somebody does.
+
+    `id` is its name in ACCEPT_ASSUMPTIONS, like paynow-key-life. It is critical when, were it wrong, money could move
+    twice or an end could be told that is none. `setting` is the configuration key that holds another answer.
+    `shown_by_look_up`: one authenticated look-up at the real gateway that comes back readable proves it.
+    """
+
+    id: str
+    text: str
+    is_critical: bool = False
+    shown_by_look_up: bool = False
+    setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,17 @@ class Delivery:
     body: bytes
 
 
+# Settings of every gateway. SCREEN_URL is a link with {payment}, {reference} or {key} in it.
+COMMON_SETTINGS = {"SCREEN_URL": ""}
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with {name} replaced; braces that name nothing stay as they are."""
+    for name, text in values.items():
+        template = template.replace("{" + name + "}", text)
+    return template
+
+
 class Gateway(ABC):
     """A translator for one gateway; built from plain strings, it holds one account's credentials and nothing else."""
 
@@ -129,14 +157,36 @@ class Gateway(ABC):
     quiet_window: timedelta = timedelta(minutes=15)  # after it, an unseen order can no longer arrive
     webhook_answer: ClassVar[bytes] = b""
     webhook_type: ClassVar[str] = "application/json"
+    webhook_key_setting: ClassVar[str] = ""  # the setting that holds the key `webhook_key` fetches
     detail_labels: ClassVar[Mapping[str, str]] = {}  # plain words for the keys of `details`
+    customer_detail: ClassVar[str] = ""  # the key of `details` by which the customer's bank finds the money
+    reason_words: ClassVar[Sequence[str]] = ()  # what a reason may be called here; () is anything or nothing
+    where_to_look: ClassVar[str] = ""  # for a person: which of their screens shows a refund, and what to compare
+    assumptions: ClassVar[Sequence[Assumption]] = ()
 
     def __init__(self, config: Mapping[str, str]) -> None:
         missing = [key for key in self.needs if not config.get(key, "").strip()]
         if missing:
             raise Misconfigured(f"{self.label} needs {', '.join(missing)}.")
-        self.config: Mapping[str, str] = {**self.takes, **{key: text for key, text in config.items() if text}}
+        set_by_hand = {key: text for key, text in config.items() if text}
+        self.config: Mapping[str, str] = {**COMMON_SETTINGS, **self.takes, **set_by_hand}
         self.http = HttpClient(self.config.get("URL", ""), secrets=[self.config.get(key, "") for key in self.secrets])
+
+    @classmethod
+    def settings(cls) -> tuple[str, ...]:
+        """Every configuration key that it knows."""
+        return (*cls.needs, *cls.takes, *COMMON_SETTINGS)
+
+    def screen_url(self, order: RefundOrder) -> str:
+        """The deep link to a refund in the gateway's own screens, or "" where none is configured."""
+        names = {"key": order.key, "reference": order.reference, "payment": order.payment_reference}
+        quoted = {name: quote(text, safe="") for name, text in names.items()}
+        link = self.config["SCREEN_URL"]
+        return "" if "{reference}" in link and not order.reference else fill(link, quoted)
+
+    def reason_word(self, word: str, captured_at: datetime, asked_at: datetime) -> str:
+        """The word of `reason_words` that goes out, where it depends on the payment's age. Both moments in UTC."""
+        return word
 
     def check(self, order: RefundOrder) -> str:
         """A sentence about what this wire cannot carry, or "": lengths, patterns, currency. No network."""
@@ -155,7 +205,11 @@ class Gateway(ABC):
         """Ask for the refund, once. Raises NotSent or NoAnswer; a FAILED answer is a definite refusal."""
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
-        """All refunds they show for the order's payment; [] is a clean absence. Doubt raises NoAnswer or NotSent."""
+        """All refunds they show for the order's payment; [] is a clean absence. Doubt raises NoAnswer or NotSent.
+
+        An update that bears the order's key is about this very order. Where they keep no key of ours, a connector sets
+        it only if what they show can be about nothing else.
+        """
         raise Misconfigured(f"{self.label} offers no look-up.")
 
     def cancel(self, order: RefundOrder) -> RefundUpdate:

@@ -77,6 +77,10 @@ class HttpClient:
     def __repr__(self) -> str:
         return f"HttpClient({self.base_url!r})"
 
+    def hide(self, secret: str) -> None:
+        """Keep a secret that was learned on the way, such as an access token, out of the record from now on."""
+        self._secrets = spellings([*self._secrets, secret])
+
     def send(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         """Send exactly these bytes. Raises NotSent (safe to repeat), NoAnswer (ask first) or Misconfigured."""
         request = self._prepare(method, path, headers, body)

@@ -76,7 +76,9 @@ class Payerly(Gateway):
         partial=True, several=True, look_up=LookUp.BY_KEY, repeat=Repeat.AFTER_ABSENCE, webhooks=Webhooks.SPEAK
     )
     poll_plan = tuple(timedelta(seconds=pause) for pause in (3, 10, 30, 60, 300, 900, 3600, 21_600, 86_400))
+    webhook_key_setting = "SIGNKEY_PEM"
     detail_labels = {name: label for name, (label, *_) in DETAILS.items()}
+    customer_detail = "rrn"
 
     def __init__(self, config: Mapping[str, str]) -> None:
         super().__init__(config)

@@ -59,7 +59,7 @@ def config_of(slug: str) -> dict[str, str]:
     if gateway is None:
         raise Misconfigured(f"Account {slug} is not named in GATEWAY_ACCOUNTS: add it there, or withdraw its refunds.")
     kind = registry.gateway_class(gateway)
-    found = {key: _value(f"{prefix_of(slug)}_{key}") for key in (*kind.needs, *kind.takes)}
+    found = {key: _value(f"{prefix_of(slug)}_{key}") for key in kind.settings()}
     return {key: text for key, text in found.items() if text}
 
 
@@ -72,8 +72,8 @@ def connect(account: Account) -> Gateway:
             f"Account {account.slug} belongs to {account.gateway}, but GATEWAY_ACCOUNTS says {gateway}: "
             "give the other gateway an account name of its own."
         )
-    if account.webhook_key and "SIGNKEY_PEM" in registry.gateway_class(gateway).takes:
-        config.setdefault("SIGNKEY_PEM", account.webhook_key)
+    if account.webhook_key and (setting := registry.gateway_class(gateway).webhook_key_setting):
+        config.setdefault(setting, account.webhook_key)
     connector = registry.build(gateway, config)
     connector.http.deadline = timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
     return connector

@@ -71,7 +71,7 @@ def _check_account(slug: str, kind: type[Gateway]) -> Iterator[Error]:
     for key in kind.needs:
         if key not in config:
             yield Error(f"Set {prefix}_{key}: {kind.label} needs it for account {slug}.", id="refunds.E003")
-    for key in dict.fromkeys((*kind.secrets, "TOKEN")):
+    for key in kind.secrets:
         if key in config and len(config[key]) < SHORTEST_SECRET:
             yield Error(
                 f"{prefix}_{key} is shorter than {SHORTEST_SECRET} characters: set it to the secret from {kind.label}.",

@@ -94,5 +94,6 @@ def _day(moment: object) -> str:
 
 
 def _ids(refund: Refund) -> str:
-    rrn = refund.details.get("rrn") or refund.reference
-    return f"; the bank's reference is {rrn}" if rrn else ""
+    known_by = gateway_class(refund.account.gateway).customer_detail
+    reference = refund.details.get(known_by) or refund.reference
+    return f"; the bank's reference is {reference}" if reference else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +22,10 @@ ERROR_PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 @dataclass(frozen=True)
 class Order:
-    """One order as a simulator read it; `asked` is its exact text."""
+    """One order as a simulator read it; `asked` is its exact text.
+
+    Where the gateway is given no name of ours, `key` is one that the simulator makes up.
+    """
 
     gateway: str
     key: str
@@ -75,28 +77,30 @@ class Desk:
         """Waits in the sandbox's own time; False when it is closing."""
         return not self._closing.wait((pause * self.pace).total_seconds())
 
-    def story_for(self, order: Order) -> int:
-        """The story told for it, else the one of its amount; a story for one time only is over after that."""
+    def story_for(self, order: Order, known_by: str) -> int:
+        """The story told for it, else the one of its amount; a story for one time only is over after that.
+
+        `known_by` is what a second try has in common with the first: our key, or the payment.
+        """
         with self.ledger.atomic():
             told = self.ledger.take_told({"gateway": order.gateway, "key": order.key, "payment": order.payment})
             number = number_by_amount(order.minor) if told is None else told
-            played = self.ledger.rows(
-                "SELECT story FROM played WHERE gateway = ? AND key = ?", order.gateway, order.key
-            )
+            played = self.ledger.rows("SELECT story FROM played WHERE gateway = ? AND key = ?", order.gateway, known_by)
             if told is None and STORIES[number].only_once and number in [row["story"] for row in played]:
                 number = ORDINARY
-            self.ledger.insert("played", gateway=order.gateway, key=order.key, story=number)
+            self.ledger.insert("played", gateway=order.gateway, key=known_by, story=number)
         return number
 
     def room_for(self, order: Order) -> bool:
         """False when the payment is registered and the order would take more than is left of it."""
-        query = "SELECT minor, currency FROM payment WHERE gateway = ? AND payment = ?"
-        for row in self.ledger.rows(query, order.gateway, order.payment):
-            left = row["minor"] - self.ledger.taken(order.gateway, order.payment)
-            return bool(row["currency"] == order.currency and order.minor <= left)
-        return True
+        known = self.ledger.payment(order.gateway, order.payment)
+        if known is None:
+            return True
+        captured, currency = known
+        left = captured - self.ledger.taken(order.gateway, order.payment)
+        return currency == order.currency and order.minor <= left
 
-    def open(self, order: Order, number: int) -> Refund | None:
+    def open(self, order: Order, number: int, reference: str) -> Refund | None:
         """Write the order down with everything that will come of it; None when its story is never carried out."""
         story, now = STORIES[number], now_ms()
         if story.executes is None:
@@ -105,7 +109,7 @@ class Desk:
             **vars(order),
             story=number,
             status=story.first_word,
-            reference=f"tx{uuid.uuid4().hex[:16]}",
+            reference=reference,
             is_executed=False,
             created_at=now,
             changed_at=now,
@@ -139,6 +143,16 @@ class Desk:
             Answer.ELSEWHERE: Reply(307, b"", {"Location": elsewhere}),
             Answer.DRIP: Reply(ordinary.status, ordinary.body, ordinary.headers, drip=DRIP_PAUSE),
         }.get(STORIES[number].answer, ordinary)
+
+    def cancel(self, refund: Refund) -> bool:
+        """True when it was still waiting and is cancelled now; it can no longer move money."""
+        with self.ledger.atomic():
+            now_is = self.ledger.refund(refund.gateway, refund.key)
+            if now_is is None or now_is.status != "waiting":
+                return False
+            self.ledger.set_status(refund, "cancelled")
+            self.ledger.drop_steps(refund)
+        return True
 
     def webhook(self, refund: Refund, word: str = "", forged: bool = False) -> None:
         """One more webhook, now."""
@@ -182,18 +196,21 @@ class Desk:
 
     def _book(self, step: Planned, refund: Refund) -> None:
         with self.ledger.atomic():
+            if not self.ledger.is_due(step, now_ms()):  # a cancel was faster
+                return
             if step.does == Does.EXECUTE:
                 self.execute(refund)
             elif step.does == Does.STATUS:
                 self.ledger.set_status(refund, step.word)
             else:
-                self.ledger.move(refund, "reversal")
+                self.ledger.move(refund, "refund" if step.does == Does.PAY_OUT else "reversal")
             self.ledger.finish(step)
 
     def _post(self, step: Planned, refund: Refund | None) -> None:
-        if refund and refund.callback_url:
+        url = refund and (refund.callback_url or self.ledger.callback(refund.gateway))
+        if refund and url:
             headers, body = self.letters[step.gateway](refund, step.word or refund.status, step.does == Does.FORGE)
-            if not post(refund.callback_url, headers, body) and step.tries + 1 < TRIES:
+            if not post(url, headers, body) and step.tries + 1 < TRIES:
                 pause = FIRST_PAUSE * 2**step.tries
                 self.ledger.try_later(step, now_ms() + max(self._paced(pause), 1))
                 return

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS step (
 CREATE INDEX IF NOT EXISTS step_due ON step (is_done, due);
 CREATE TABLE IF NOT EXISTS told (id INTEGER PRIMARY KEY, story INTEGER, gateway TEXT, key TEXT, payment TEXT);
 CREATE TABLE IF NOT EXISTS played (gateway TEXT, key TEXT, story INTEGER, PRIMARY KEY (gateway, key, story));
+CREATE TABLE IF NOT EXISTS callback (gateway TEXT PRIMARY KEY, url TEXT);
 CREATE TABLE IF NOT EXISTS payment (
     gateway TEXT, payment TEXT, minor INTEGER, currency TEXT, PRIMARY KEY (gateway, payment));
 """
@@ -116,14 +117,30 @@ class Ledger:
         found = self.rows("SELECT * FROM refund WHERE gateway = ? AND key = ?", gateway, key)
         return Refund(**dict(found[0])) if found else None
 
+    def by_reference(self, gateway: str, reference: str) -> Refund | None:
+        found = self.rows("SELECT * FROM refund WHERE gateway = ? AND reference = ?", gateway, reference)
+        return Refund(**dict(found[0])) if found else None
+
     def refunds_of(self, gateway: str, payment: str) -> list[Refund]:
         """What a look-up may see: everything on the books for a payment, the oldest first."""
         query = "SELECT * FROM refund WHERE gateway = ? AND payment = ? AND is_executed ORDER BY created_at, rowid"
         return [Refund(**dict(row)) for row in self.rows(query, gateway, payment)]
 
+    def payment(self, gateway: str, payment: str) -> tuple[int, str] | None:
+        """Minor units and currency of a registered payment."""
+        query = "SELECT minor, currency FROM payment WHERE gateway = ? AND payment = ?"
+        found = self.rows(query, gateway, payment)
+        return (found[0]["minor"], found[0]["currency"]) if found else None
+
+    def callback(self, gateway: str) -> str:
+        """Where a gateway's webhooks go that take no address with the order: registered once, as in its panel."""
+        found = self.rows("SELECT url FROM callback WHERE gateway = ?", gateway)
+        return str(found[0]["url"]) if found else ""
+
     def taken(self, gateway: str, payment: str) -> int:
         """Minor units of a payment that are refunded or about to be."""
-        query = "SELECT COALESCE(SUM(minor), 0) FROM refund WHERE gateway = ? AND payment = ? AND status != 'failed'"
+        query = "SELECT COALESCE(SUM(minor), 0) FROM refund WHERE gateway = ? AND payment = ?"
+        query += " AND status NOT IN ('failed', 'cancelled')"
         return int(self.rows(query, gateway, payment)[0][0])
 
     def set_status(self, refund: Refund, word: str) -> None:
@@ -169,6 +186,11 @@ class Ledger:
 
     def finish(self, step: Planned) -> None:
         self.rows("UPDATE step SET is_done = 1 WHERE id = ?", step.id)
+
+    def drop_steps(self, refund: Refund) -> None:
+        """Nothing more comes of it by itself."""
+        query = "UPDATE step SET is_done = 1 WHERE gateway = ? AND key = ?"
+        self.rows(query, refund.gateway, refund.key)
 
     def try_later(self, step: Planned, due: int) -> None:
         self.rows("UPDATE step SET due = ?, tries = tries + 1 WHERE id = ?", due, step.id)

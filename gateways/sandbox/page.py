@@ -30,6 +30,9 @@ These take a JSON object by POST:</p>
 the next order that fits (key, payment or gateway) plays this story</td></tr>
 <tr><td><code>/control/payment</code></td><td><code>{"payment": "…", "minor": 5000, "currency": "EUR"}</code><br>
 from now on the refunds of this payment cannot exceed it</td></tr>
+<tr><td><code>/control/payments</code></td><td><code>{"payments": [{…}, {…}]}</code><br>many at once</td></tr>
+<tr><td><code>/control/callback</code></td><td><code>{"gateway": "airpay", "url": "…"}</code><br>
+where webhooks go whose orders name no address, as a shop registers it in the gateway's panel</td></tr>
 <tr><td><code>/control/webhook</code></td><td><code>{"key": "…", "word": "succeeded", "forged": true}</code><br>
 sends one more webhook about a refund</td></tr></table>"""
 

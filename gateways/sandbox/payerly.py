@@ -18,14 +18,17 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from gateways.sandbox.desk import Desk, Order, Reply
 from gateways.sandbox.ledger import Refund, iso
 from gateways.sandbox.simulator import Request, SimulatedGateway
-from gateways.sandbox.stories import STORIES, Answer
+from gateways.sandbox.stories import STORIES
 
 TOKEN = "sandbox-payerly-token"
-WORDS = {"processing": "PROCESSING", "succeeded": "SUCCESS", "failed": "DECLINED", "unheard": "ON_THE_MOON"}
+WORDS = {"processing": "PROCESSING", "succeeded": "SUCCESS", "failed": "DECLINED"}
+WORDS |= {"waiting": "CREATED", "cancelled": "CANCELLED", "unheard": "ON_THE_MOON"}
 DECIMALS = {
     **dict.fromkeys(re.findall("...", "BIFCLPDJFGNFISKJPYKMFKRWPYGRWFUGXUYIVNDVUVXAFXOFXPF"), 0),
     **dict.fromkeys(re.findall("...", "BHDIQDJODKWDLYDOMRTND"), 3),
 }
+CLOSED = (2001, "The payment cannot be refunded.", "paymentId")
+EXCEEDS = (2002, "The refunds of this payment would exceed it.", "amount")
 REFUND_PATH = re.compile(r"/refunds/([^/]+)")
 LIST_PATH = re.compile(r"/payments/([^/]+)/refunds")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -42,10 +45,14 @@ class Refused(Exception):
 
 class Simulator(SimulatedGateway):
     base = "/payerly/v1"
+    currency = "EUR"
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.key = private_key(desk.state / "payerly.pem" if desk.state else None)
+
+    def payment_name(self, number: int) -> str:
+        return f"payment-{number}"
 
     def credentials(self) -> dict[str, str]:
         return {"TOKEN": TOKEN}
@@ -85,23 +92,18 @@ class Simulator(SimulatedGateway):
 
     def _put(self, key: str, request: Request) -> Reply:
         order = read_order(key, request)
-        with self.desk.ledger.atomic():  # left by return, never by raise: that would take the story back
-            if known := self.desk.ledger.refund("payerly", key):
-                return self._again(known, order)
-            number = self.desk.story_for(order)
-            if STORIES[number].answer is Answer.REFUSED:
-                return error(Refused(400, 2001, "The payment cannot be refunded.", "paymentId"))
-            if not self.desk.room_for(order):
-                return error(Refused(400, 2002, "The refunds of this payment would exceed it.", "amount"))
-            refund = self.desk.open(order, number)
-        ordinary = fine(shown(refund, refund.status)) if refund else Reply(200)
-        # Outside our own routes: a client that follows it is seen in the list of requests.
-        return self.desk.reply(number, refund, ordinary, f"/moved/payerly/refunds/{key}")
+        return self.take(
+            order,
+            lambda refund: fine(shown(refund, refund.status)),
+            lambda too_much: error(Refused(400, *(EXCEEDS if too_much else CLOSED))),
+            reference=f"tx{secrets.token_hex(8)}",
+            again=lambda known: self._again(known, order),
+        )
 
     def _again(self, known: Refund, order: Order) -> Reply:
         """The same order once more is the same refund, whatever became of the first answer."""
         if known.asked != order.asked:
-            raise Refused(409, 2009, "This refund id stands for another order.", "refundId")
+            return error(Refused(409, 2009, "This refund id stands for another order.", "refundId"))
         self.desk.execute(known)
         return fine(shown(known, known.status))
 

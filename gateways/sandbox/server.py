@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gateways.sandbox.desk import Desk, Reply
 from gateways.sandbox.ledger import iso, now_ms
 from gateways.sandbox.page import page
 from gateways.sandbox.simulator import Request, simulators
-from gateways.sandbox.stories import number_of
+from gateways.sandbox.stories import WORDS, number_of
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_048_576
@@ -92,10 +93,22 @@ class Sandbox:
         """Register a payment: from now on its refunds cannot exceed it."""
         self.desk.ledger.insert("payment", gateway=gateway, payment=payment, minor=minor, currency=currency)
 
+    def callback(self, gateway: str, url: str) -> None:
+        """Where a gateway's webhooks go when its orders name no address: what a shop registers in its panel."""
+        if gateway not in self.simulators:
+            raise ValueError("There is no such gateway.")
+        self.desk.ledger.insert("callback", gateway=gateway, url=url)
+
+    def payments(self, payments: list[dict[str, Any]]) -> None:
+        """Register many at once: objects with the arguments of `payment`."""
+        with self.desk.ledger.atomic():
+            for one in payments:
+                self.payment(**one)
+
     def webhook(self, key: str, *, word: str = "", forged: bool = False, gateway: str = "payerly") -> None:
         """Send one more webhook about a refund, with another word or a forged signature if wanted."""
         refund = self.desk.ledger.refund(gateway, key)
-        if refund is None or word not in ("", "processing", "succeeded", "failed", "unheard"):
+        if refund is None or word not in ("", *WORDS):
             raise ValueError("There is no such refund, or no such word.")
         self.desk.webhook(refund, word, forged)
 
@@ -119,13 +132,14 @@ class Sandbox:
 
     def _noted(self, gateway: str, request: Request, ask: Callable[[Request], Reply], path: str) -> Reply:
         at = iso(now_ms())
-        reply = ask(Request(request.method, path, request.headers, request.body))
+        reply = ask(replace(request, path=path))
         masked = {name: "•••" if name in SECRET_HEADERS else text for name, text in request.headers.items()}
         self._requests.append(
             {
                 "gateway": gateway,
                 "method": request.method,
                 "path": request.path,
+                "query": request.query,
                 "headers": masked,
                 "body": request.body.decode("utf-8", "replace"),
                 "at": at,
@@ -144,6 +158,8 @@ class Sandbox:
         controls: dict[str, Callable[..., None]] = {
             "/control/tell": self.tell,
             "/control/payment": self.payment,
+            "/control/payments": self.payments,
+            "/control/callback": self.callback,
             "/control/webhook": self.webhook,
         }
         if request.method == "GET" and request.path in shown:
@@ -182,7 +198,10 @@ class Handler(BaseHTTPRequestHandler):
             return self._write(as_json({"error": "Send a Content-Length of at most 1 MB."}, 411))
         body = self.rfile.read(int(length))
         headers = {name.lower(): text for name, text in self.headers.items()}
-        return self._write(self.sandbox.answer(Request(self.command, urlsplit(self.path).path, headers, body)))
+        address = urlsplit(self.path)
+        url = f"http://{headers.get('host', '')}{self.path}"
+        request = Request(self.command, address.path, headers, body, address.query, url)
+        return self._write(self.sandbox.answer(request))
 
     do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
 

@@ -26,14 +26,19 @@ class Does(StrEnum):
 
     EXECUTE = "execute"
     STATUS = "status"
+    PAY_OUT = "pay out"
     GIVE_BACK = "give back"
     WEBHOOK = "webhook"
     FORGE = "forge"
 
 
+# What a refund can be; each simulator has a word of its gateway for each.
+WORDS = ("waiting", "processing", "succeeded", "failed", "cancelled", "unheard")
+
+
 @dataclass(frozen=True)
 class Step:
-    """Something that happens a while after the order; `word` is processing, succeeded, failed or unheard."""
+    """Something that happens a while after the order; `word` is one of WORDS."""
 
     after: timedelta
     does: Does
@@ -142,6 +147,20 @@ STORIES = {
         "two_voices",
         "The webhook says succeeded, the look-up says processing for ever.",
         steps=(at(2, Does.WEBHOOK, "succeeded"),),
+    ),
+    20: Story(
+        "waits",
+        "Waits for 60 seconds, until when it can be cancelled where the gateway cancels; then it succeeds.",
+        moves_money=False,
+        first_word="waiting",
+        steps=(at(60, Does.STATUS, "processing"), at(62, Does.PAY_OUT), *ends("succeeded", 62)),
+    ),
+    21: Story(
+        "expires",
+        "Waits, and is cancelled there by time. No money moves.",
+        moves_money=False,
+        first_word="waiting",
+        steps=ends("cancelled", 2),
     ),
 }
 

@@ -67,6 +67,8 @@ TOLD = [
     (18, NoAnswer, [], [], []),
     (19, Outcome.PROCESSING, [Outcome.PROCESSING], ["refund"], ["SUCCESS"]),
     (20, Outcome.PROCESSING, [SUCCESS], ["refund"], ["SUCCESS"]),
+    (21, Outcome.PROCESSING, [DECLINED], [], ["CANCELLED"]),
+    (22, Outcome.PROCESSING, [SUCCESS], ["refund"], ["SUCCESS"]),
 ]
 
 
