@@ -21,14 +21,27 @@ NO_DELETE = (
     "account",
     "approval",
     "attempt",
+    "declaration",
     "delivery",
     "event",
     "payment",
     "reasonword",
     "refund",
     "refundreason",
+    "unmatchedrefund",
 )
 FROZEN = {
+    "declaration": (
+        "refund_id",
+        "outcome",
+        "version",
+        "note",
+        "ticket",
+        "reference",
+        "evidence",
+        "proposed_by_id",
+        "proposed_at",
+    ),
     "payment": ("account_id", "reference", "currency", "captured", "public_id"),
     "refund": (
         "payment_id",
@@ -70,10 +83,17 @@ GUARDS: tuple[Guard, ...] = (
             f"guard_{table}_frozen",
             f"refunds_{table}",
             "UPDATE",
-            f"The money fields of a {table} never change.",
+            f"What a {table} says of money never changes.",
             " OR ".join(_differs(column) for column in columns),
         )
         for table, columns in FROZEN.items()
+    ),
+    Guard(
+        "guard_declaration_ended",
+        "refunds_declaration",
+        "UPDATE",
+        "A declaration that has ended stays as it is.",
+        'OLD."confirmed_at" IS NOT NULL OR OLD."dropped_at" IS NOT NULL',
     ),
     Guard(
         "guard_approval_of_the_requester",
@@ -120,9 +140,12 @@ SQL = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
 def install(connection: Any) -> None:
-    """Put every guard in place."""
+    """Put every guard in place whose table is there: an early migration does not know the later tables."""
+    tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
         for guard in GUARDS:
+            if guard.table not in tables:
+                continue
             for statement in SQL[connection.vendor](guard):
                 cursor.execute(statement)
 

@@ -14,6 +14,7 @@ READ = (
     "view_event",
     "view_attempt",
     "view_approval",
+    "view_declaration",
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Finance": (
         *READ,
         "view_delivery",
+        "view_unmatchedrefund",
         "declare_refund",
         "sync_refund",
         "import_payments",
@@ -30,6 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Auditors": (
         *READ,
         "view_delivery",
+        "view_unmatchedrefund",
         "view_raw_exchange",
         "view_user",
         "view_group",
@@ -38,6 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "view_account",
         "change_account",
         "view_delivery",
+        "view_unmatchedrefund",
         "view_refundreason",
         "add_refundreason",
         "change_refundreason",

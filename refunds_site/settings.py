@@ -208,6 +208,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 0 if DEBUG else 600
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
+# --- Evidence of declarations: outside of everything that a web server hands out ---
+
+MEDIA_ROOT = ENV.str("EVIDENCE_DIR", default=str(BASE_DIR / "var" / "evidence"))
+
 # --- Words and times: stored in UTC, shown in TIME_ZONE ---
 
 USE_TZ = True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import Group, User
+from django.utils import timezone
 
 from refunds import services
-from refunds.models import Account, Payment, Refund, RefundReason
+from refunds.models import Account, Delivery, Payment, Refund, RefundReason
 
 LONG_AGO = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -56,6 +58,14 @@ def make_payment(captured: int = 5000, currency: str = "EUR", reference: str = "
             **fields,
         },
     )
+
+
+def make_delivery(account: Account, body: str = "{}") -> Delivery:
+    """A webhook that was let in."""
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return Delivery.objects.get_or_create(
+        account=account, digest=digest, defaults={"body": body, "received_at": timezone.now()}
+    )[0]
 
 
 def ask(payment: Payment | None = None, amount: int = 1000, by: User | None = None, **fields: Any) -> Refund:

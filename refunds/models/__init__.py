@@ -3,16 +3,19 @@
 from refunds.models.account import Account
 from refunds.models.approval import Approval
 from refunds.models.attempt import Attempt
+from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
 from refunds.models.event import Event
 from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
+from refunds.models.unmatched import UnmatchedRefund
 
 __all__ = [
     "Account",
     "Approval",
     "Attempt",
+    "Declaration",
     "Delivery",
     "Event",
     "Payment",
@@ -20,4 +23,5 @@ __all__ = [
     "Refund",
     "RefundReason",
     "Status",
+    "UnmatchedRefund",
 ]

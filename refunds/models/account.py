@@ -23,6 +23,9 @@ class Account(models.Model):
     )
     webhook_key_offered = models.TextField(blank=True, help_text="A changed key, waiting for a gateway admin.")
     webhook_key_asked_at = models.DateTimeField(null=True, blank=True)
+    proved = models.JSONField(
+        default=dict, help_text="Assumptions that a look-up at the real gateway has shown: id → moment and host."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

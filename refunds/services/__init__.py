@@ -1,26 +1,47 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
+from refunds.services.again import again, can_be_settled
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account
+from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
+from refunds.services.declare import (
+    confirm_outcome,
+    drop_proposal,
+    not_failed_before,
+    open_declaration,
+    propose_outcome,
+)
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.record import record_update
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
 from refunds.services.send import send_now, send_refund
-from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund
+from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund, why_no_check
 from refunds.services.turns import take_payment_turn, take_turn
+from refunds.services.unmatched import dismiss_unmatched, match_unmatched, name_reference, suggestions, why_no_name
 
 __all__ = [
     "accept_key",
+    "again",
     "approve_refund",
+    "ask_to_cancel",
     "book_key_fetch",
+    "can_be_settled",
     "check_refund",
     "clear_attention",
+    "confirm_outcome",
+    "dismiss_unmatched",
+    "drop_proposal",
     "fingerprint",
     "hear_knock",
     "hear_webhook",
     "look_up_payment",
+    "match_unmatched",
+    "name_reference",
+    "not_failed_before",
+    "open_declaration",
     "pause_account",
+    "propose_outcome",
     "record_update",
     "reject_refund",
     "request_refund",
@@ -31,9 +52,13 @@ __all__ = [
     "send_now",
     "send_refund",
     "settle_refund",
+    "suggestions",
     "sweep",
     "take_payment_turn",
     "take_turn",
     "unapprove_refund",
+    "why_no_cancel",
+    "why_no_check",
+    "why_no_name",
     "withdraw_refund",
 ]

@@ -8,13 +8,15 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from gateways.contract import Nudge, RefundUpdate
+from gateways.contract import LookUp, Nudge, RefundUpdate
+from gateways.registry import gateway_class
 from refunds import jobs
 from refunds.models import Account, Attempt, Delivery, Payment, Refund
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import Mouth
 from refunds.services.due import wake_at
 from refunds.services.record import record_update
+from refunds.services.unmatched import keep_unmatched
 
 Verdict = tuple[Delivery.Result, str, Refund | None]
 KNOCK_PAUSE = timedelta(seconds=30)  # however often they knock, we ask no more often than this
@@ -25,7 +27,7 @@ def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
     """A believed word about one refund: recorded at once, and confirmed by a look-up."""
     refund = _refund_of(delivery.account, update)
     if refund is None:
-        return _unmatched(delivery.account, update.payment_reference)
+        return _unmatched(delivery, update)
     event = record_update(refund.pk, update, Mouth.WEBHOOK)
     if event is None:
         return Delivery.Result.EVIDENCE, "Nothing new.", refund
@@ -35,16 +37,20 @@ def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
 
 @transaction.atomic
 def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
-    """Their words are not believed: the refunds of that payment that are on their way are asked about soon."""
+    """Their words are not believed: the refunds it may be about are asked about soon, or else the payment is."""
     account = delivery.account
     about = Q(payment__reference=item.payment_reference) if item.payment_reference else Q(reference=item.reference)
-    refunds = Refund.objects.filter(about, account=account, status__in=AT_THE_GATEWAY)
+    sent = Refund.objects.filter(about, account=account, sent_at__isnull=False)
+    on_their_way = sent.filter(status__in=AT_THE_GATEWAY)
+    refunds = list(on_their_way or sent.filter(reference=item.reference).exclude(reference=""))
     for refund in refunds:
         soon = _soon(refund)
-        if Refund.objects.filter(pk=refund.pk, ask_at__gt=soon).update(ask_at=soon):
+        if Refund.objects.filter(Q(ask_at=None) | Q(ask_at__gt=soon), pk=refund.pk).update(ask_at=soon):
             wake_at(refund, soon)
     if refunds:
         return Delivery.Result.KNOCK, "The gateway is asked.", refunds[0]
+    if _ask_about_the_payment(account, item.payment_reference):
+        return Delivery.Result.KNOCK, "The gateway is asked what it shows for the payment.", None
     return Delivery.Result.IGNORED, "No refund of ours is on its way there.", None
 
 
@@ -66,12 +72,25 @@ def _is_uuid(text: str) -> bool:
     return len(text) == 36 and len(hexadecimal) == 32 and all(c in "0123456789abcdefABCDEF" for c in hexadecimal)
 
 
-def _unmatched(account: Account, payment_reference: str) -> Verdict:
+def _unmatched(delivery: Delivery, update: RefundUpdate) -> Verdict:
     """No refund of ours: kept for people to see; if the payment is ours, the gateway is asked what it shows."""
-    payment = Payment.objects.filter(account=account, reference=payment_reference).first()
+    account = delivery.account
+    payment = Payment.objects.filter(account=account, reference=update.payment_reference).first()
+    keep_unmatched(account, update, "A webhook speaks of it.", payment=payment, delivery=delivery)
     if payment is None:
         return Delivery.Result.UNMATCHED, "Neither the refund nor the payment is known here.", None
-    now = timezone.now()
-    Payment.objects.filter(pk=payment.pk).update(ask_at=now)
-    transaction.on_commit(lambda: jobs.wake_payment(payment.pk, now), robust=True)
+    _ask_about_the_payment(account, payment.reference)
     return Delivery.Result.UNMATCHED, f"The refund is unknown; {payment} is asked about.", None
+
+
+def _ask_about_the_payment(account: Account, reference: str) -> bool:
+    """Book a look-up of a payment of ours, where a payment is something the gateway can be asked about."""
+    if not reference or gateway_class(account.gateway).can.look_up not in (LookUp.BY_KEY, LookUp.BY_PAYMENT):
+        return False
+    soon = timezone.now() + KNOCK_PAUSE
+    payments = Payment.objects.filter(Q(ask_at=None) | Q(ask_at__gt=soon), account=account, reference=reference)
+    for payment in payments:
+        now = timezone.now()
+        Payment.objects.filter(pk=payment.pk).update(ask_at=now)
+        transaction.on_commit(lambda payment=payment, now=now: jobs.wake_payment(payment.pk, now), robust=True)
+    return bool(payments)

@@ -20,16 +20,18 @@ from refunds.models import Account, Payment, Refund
 
 SWEEP_LIMIT = 500
 KEY_PAUSE = timedelta(minutes=10)
+NO_PLAN = timedelta(minutes=1)  # between tries to send, where a gateway has no plan of its own
 
 
 def pause(refund: Refund, asks: int) -> timedelta:
     """How long to wait before ask number `asks` (0 is the first), by the gateway's plan, give or take a tenth."""
-    plan = gateway_class(refund.account.gateway).poll_plan
+    plan = gateway_class(refund.account.gateway).poll_plan or (NO_PLAN,)
     return plan[min(asks, len(plan) - 1)] * random.uniform(0.9, 1.1)
 
 
-def first_ask(refund: Refund) -> datetime:
-    return timezone.now() + pause(refund, 0)
+def first_ask(refund: Refund) -> datetime | None:
+    """None where nobody can be asked."""
+    return timezone.now() + pause(refund, 0) if gateway_class(refund.account.gateway).poll_plan else None
 
 
 def wake_at(refund: Refund, ask_at: datetime) -> None:

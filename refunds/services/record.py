@@ -21,6 +21,7 @@ from refunds.services.steps import locked, take_step
 
 NO_WORD = "There is still no final word from the gateway. Look in the gateway's own screens."
 NOT_REACHED = "The gateway could not be reached again and again; nothing was sent. Send it again once it is back."
+ASKED_WITHOUT_REFERENCE = (LookUp.BY_KEY, LookUp.BY_PAYMENT)
 PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays
 
 
@@ -177,14 +178,15 @@ def succeed(hearing: Hearing) -> Event:
 def fail(hearing: Hearing) -> Event | None:
     """A refusal in an answer speaks for its own attempt only: an earlier one may still have paid.
 
-    Where a look-up by our key can show it, even a first refusal is looked up: no list of their codes is published.
+    Where a look-up can show it without a reference, even a first refusal is looked up: no list of their codes is
+    published.
     """
     refund = hearing.refund
     if hearing.mouth is Mouth.ANSWER and (loses_force := _why_no_force(hearing)):
         move = refund.doubt if refund.status == Status.SENDING else None
         return _take(hearing, "refused, yet unclear", move, f"{hearing.words} {loses_force}", ask_later=True)
     changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
-    if hearing.mouth is Mouth.ANSWER and gateway_class(refund.account.gateway).can.look_up is LookUp.BY_KEY:
+    if hearing.mouth is Mouth.ANSWER and gateway_class(refund.account.gateway).can.look_up in ASKED_WITHOUT_REFERENCE:
         changes |= {"to_confirm": Outcome.FAILED, "ask_at": timezone.now()}
     return _take(hearing, "failed", refund.fail, hearing.words, **changes)
 
@@ -214,11 +216,12 @@ def cancel(hearing: Hearing) -> Event | None:
 
 
 def puzzle(hearing: Hearing) -> Event | None:
-    """A word we do not know: keep asking, and call a person."""
+    """A word that settles nothing: keep asking, and call a person."""
     if _heard_before(hearing):
         return None
     refund, changes = hearing.refund, _learned(hearing)
-    why = f"They used a word that we do not know: “{hearing.update.code or hearing.update.message}”."[:300]
+    said = " ".join(part for part in (hearing.update.code, hearing.update.message) if part)
+    why = f"Their word settles nothing: {said or 'it is one that we do not know'}"[:300]
     move = refund.accept if changes["reference"] else refund.doubt
     settled = refund.status == Status.PROCESSING or (refund.status == Status.UNKNOWN and move == refund.doubt)
     return _take(hearing, "unclear", None if settled else move, why, ask_later=True, needs_attention=why, **changes)

@@ -36,18 +36,18 @@ def request_refund(
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
     _demand_askable(payment, amount, reason)
     _hold(payment, amount, seen_free)
-    gateway = gateway_for(payment.account)
+    gateway, now = gateway_for(payment.account), timezone.now()
     refund = Refund(
         payment=payment,
         account=payment.account,
         amount=amount,
         reason=reason,
-        reason_word=reason.word_for(payment.account.gateway),
+        reason_word=gateway.reason_word(reason.word_for(payment.account.gateway), payment.captured_at, now),
         public_note=reason.wording,
         ticket=ticket.strip(),
         internal_note=internal_note.strip(),
         requested_by=by,
-        requested_at=timezone.now(),
+        requested_at=now,
         retry_of=retry_of,
         exclusive=not gateway.can.several,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
 
 from django.conf import settings
@@ -11,13 +10,15 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from gateways.contract import Gateway, Outcome, RefundOrder, Repeat
+from gateways.contract import Gateway, Outcome, RefundOrder
 from gateways.errors import NoAnswer, NotSent
 from refunds import policy
 from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Attempt, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import WORKER, Actor, Mouth
+from refunds.services.again import again
+from refunds.services.attempts import close
 from refunds.services.due import ask_again, first_ask, lease, pause
 from refunds.services.orders import as_json, demand_carried, digest_of, from_json, gateway_for, order_of
 from refunds.services.record import NOT_REACHED, call_for, record_update
@@ -25,7 +26,6 @@ from refunds.services.steps import locked, take_step
 
 WAIT = timedelta(minutes=1)
 TRIES_BEFORE_A_CALL = 8
-MOST_SENDS = 5
 
 
 def send_refund(refund_id: int) -> None:
@@ -74,22 +74,6 @@ def obstacle(refund: Refund) -> str:
     return ""
 
 
-def may_send_again(refund: Refund) -> bool:
-    """Whether the same order may go out once more: never a word of theirs, absent, and the quiet window is over."""
-    gateway = gateway_for(refund.account)
-    sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
-    last = sends.last()
-    return (
-        gateway.can.repeat is Repeat.AFTER_ABSENCE
-        and refund.status == Status.UNKNOWN
-        and not refund.cancel_asked_at
-        and not refund.events.exclude(heard="").exists()
-        and last is not None
-        and sends.count() < MOST_SENDS
-        and timezone.now() >= (last.finished_at or last.started_at) + gateway.quiet_window
-    )
-
-
 def _one_on_its_way(refund: Refund) -> Refund | None:
     return refund.payment.refunds.filter(exclusive=True, status__in=AT_THE_GATEWAY).exclude(pk=refund.pk).first()
 
@@ -103,7 +87,7 @@ def _claim(refund_id: int) -> Refund | None:
         return None
     if refund.status not in (Status.APPROVED, Status.UNKNOWN):
         return None
-    if obstacle(refund) or (refund.status == Status.UNKNOWN and not may_send_again(refund)):
+    if obstacle(refund) or (refund.status == Status.UNKNOWN and not again(refund).is_safe):
         ask_again(refund, timezone.now() + WAIT, count=False)
         return None
     first = refund.status == Status.APPROVED
@@ -183,20 +167,6 @@ def _call(refund: Refund, gateway: Gateway, attempt: Attempt) -> None:
             record_update(refund.pk, update, Mouth.ANSWER, attempt)
 
 
-def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
-    """Finish an attempt with what was exchanged; a late answer is more than our guess that it was lost."""
-    Attempt.objects.filter(pk=attempt.pk).update(
-        outcome=outcome,
-        said=said[:500],
-        finished_at=timezone.now(),
-        exchanges=[_plain(exchange) for exchange in gateway.http.exchanges],
-    )
-
-
-def _plain(exchange: object) -> dict:
-    return {name: value if isinstance(value, int | dict) else str(value) for name, value in asdict(exchange).items()}
-
-
 @transaction.atomic
 def _not_sent(refund: Refund, gateway: Gateway, attempt: Attempt, accident: NotSent) -> None:
     close(attempt, gateway, Attempt.Outcome.NOT_SENT, str(accident))
@@ -237,7 +207,7 @@ def _into_doubt(refund: Refund, text: str, retry_after: timedelta | None = None)
     now_is = locked(refund.pk)
     if now_is.status != Status.SENDING or now_is.fence != refund.fence:
         return
-    ask_at = max(first_ask(now_is), timezone.now() + (retry_after or timedelta()))
+    ask_at = max(first_ask(now_is) or timezone.now(), timezone.now() + (retry_after or timedelta()))
     take_step(now_is, "no answer", WORKER, move=now_is.doubt, text=text, ask_at=ask_at, asks=0)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from gateways.contract import Gateway, LookUp, RefundOrder, RefundUpdate
+from gateways.contract import Gateway, LookUp, Outcome, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer, NotSent
 from gateways.registry import gateway_class
 from refunds import policy
@@ -19,17 +19,25 @@ from refunds.models import Attempt, Payment, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY, UNSENT
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.adopt import adopt_refund
+from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
+from refunds.services.attempts import close
+from refunds.services.cancel import cancel_at_gateway, cancel_is_due
 from refunds.services.confirm import confirm
 from refunds.services.due import ask_again, pause
+from refunds.services.find import candidates, find, ours_of
 from refunds.services.orders import from_json, gateway_for, order_of
 from refunds.services.record import NO_WORD, record_update
 from refunds.services.request import spoken
-from refunds.services.send import close, end_lease, may_send_again, send_refund
+from refunds.services.send import end_lease, send_refund
 from refunds.services.steps import locked, take_step
+from refunds.services.unmatched import keep_unmatched, settle_unmatched
 
 log = logging.getLogger(__name__)
 
 CONFIGURE_PAUSE = timedelta(minutes=10)
+WHICH = "More than one refund there could be this one. Compare them and say which it is."
+NO_WAY = "{gateway} cannot be asked about it, and sending it again could pay twice. Look in their screens, then say it."
+NOT_TAKEN_IN = "They show it, but it could be one of ours that is on its way."
 
 
 def settle_refund(refund_id: int) -> None:
@@ -49,8 +57,12 @@ def settle_refund(refund_id: int) -> None:
     except NotRefundable:
         ask_again(refund, timezone.now() + CONFIGURE_PAUSE, count=False)
         return
-    if gateway.can.look_up is not LookUp.NONE:
+    if cancel_is_due(refund):
+        cancel_at_gateway(refund, gateway)
+    elif can_be_asked(refund):
         _look_up(refund, gateway)
+    elif again(refund, gateway).is_safe:
+        send_refund(refund_id)  # the same order under the same key is the way to ask
     _book_the_next(refund_id)
 
 
@@ -68,7 +80,7 @@ def look_up_payment(payment_id: int) -> None:
     except (NotSent, NoAnswer):
         return  # the row comes due again by itself; so it does when somebody asks meanwhile
     for update in updates:
-        if refund := _ours(payment, update):
+        if refund := ours_of(payment, update):
             _hear(refund.pk, refund.version, update)
     _take_in_the_others(payment, updates, gateway)
     Payment.objects.filter(pk=payment_id, ask_at=payment.ask_at).update(ask_at=None)
@@ -79,10 +91,19 @@ def check_refund(refund_id: int, by: AbstractBaseUser) -> Refund:
     """A person wants to know now: the next look-up moves to the front."""
     policy.demand(by, policy.SYNC, "check a refund with its gateway")
     refund = locked(refund_id)
-    if not refund.sent_at or refund.status == Status.APPROVED:
-        raise WrongMoment(f"{refund} has not been sent, so the gateway has nothing to say about it.")
+    if why := why_no_check(refund):
+        raise WrongMoment(why)
     take_step(refund, "asked", Actor.person(by), text="The gateway is asked once more.", ask_at=timezone.now(), asks=0)
     return refund
+
+
+def why_no_check(refund: Refund) -> str:
+    """Why asking its gateway could bring nothing, or ""."""
+    if not refund.sent_at or refund.status == Status.APPROVED:
+        return f"{refund} has not been sent, so the gateway has nothing to say about it."
+    if not can_be_settled(refund):
+        return f"{gateway_class(refund.account.gateway).label} cannot be asked about {refund}. Two people declare it."
+    return ""
 
 
 @transaction.atomic
@@ -95,23 +116,6 @@ def clear_attention(refund_id: int, by: AbstractBaseUser, note: str, *, seen: in
     note = spoken(note, "Write down what you found.")
     take_step(refund, "looked at", Actor.person(by), text=note, needs_attention="")
     return refund
-
-
-def find(updates: Sequence[RefundUpdate], refund: Refund, before: Mapping[str, object]) -> RefundUpdate | None:
-    """Ours among all they show: by key, by reference, then the one new reference of equal amount."""
-    by_key = [update for update in updates if update.key and update.key.lower() == str(refund.key)]
-    if by_key:
-        return by_key[-1]
-    if refund.reference:
-        return next((update for update in updates if update.reference == refund.reference), None)
-    known = {str(reference) for reference in _listed(before)}
-    new = [u for u in updates if u.reference and not u.key and u.reference not in known and u.amount == refund.money]
-    return new[0] if len(new) == 1 else None
-
-
-def _listed(before: Mapping[str, object]) -> Sequence[object]:
-    references = before.get("references", ())
-    return references if isinstance(references, list | tuple) else ()
 
 
 def _loaded(refund_id: int) -> Refund:
@@ -127,15 +131,27 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
     except (NotSent, NoAnswer) as accident:
         _look_up_failed(refund, gateway, attempt, accident)
         return
-    update = find(updates, refund, sent.before if sent else {})
+    before = sent.before if sent else {}
+    update = find(updates, refund, before)
     with transaction.atomic():
         attempt.save()
         said = f"{update.outcome} {update.code}".strip() if update else "not there"
         close(attempt, gateway, Attempt.Outcome.ANSWERED, said)
         _hear(refund.pk, refund.version, update)
+        if update is None and len(several := candidates(updates, refund, before)) > 1:
+            _ask_which(refund.pk, several)
     _take_in_the_others(refund.payment, updates, gateway)
-    if update is None and may_send_again(_loaded(refund.pk)):
+    if update is None and again(_loaded(refund.pk), gateway).is_safe:
         send_refund(refund.pk)
+
+
+def _ask_which(refund_id: int, several: Sequence[RefundUpdate]) -> None:
+    """Nobody can tell which one is ours: a person compares them in the gateway's own screens."""
+    refund = locked(refund_id)
+    if refund.status != Status.UNKNOWN or refund.needs_attention == WHICH:
+        return
+    text = f"They show {len(several)} new refunds of this amount: {', '.join(one.reference for one in several)}."
+    take_step(refund, "ambiguous", WORKER, text=text, needs_attention=WHICH)
 
 
 def _look_up_failed(refund: Refund, gateway: Gateway, attempt: Attempt, accident: NotSent | NoAnswer) -> None:
@@ -168,25 +184,18 @@ def _hear(refund_id: int, seen: int, update: RefundUpdate | None) -> None:
 def _take_in_the_others(payment: Payment, updates: Sequence[RefundUpdate], gateway: Gateway) -> None:
     """What they show beside ours was made in their own screens; each is taken in for itself, or not at all."""
     for update in updates:
-        if _ours(payment, update) is not None:
+        if (ours := ours_of(payment, update)) is not None:
+            settle_unmatched(ours)
             continue
         try:
-            adopt_refund(payment.pk, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
+            adopted = adopt_refund(payment.pk, update, keys_are_shown=gateway.can.look_up is LookUp.BY_KEY)
         except IntegrityError:
             log.warning("A refund that %s shows for payment %s cannot be taken in.", gateway.label, payment.pk)
-
-
-def _ours(payment: Payment, update: RefundUpdate) -> Refund | None:
-    refunds = payment.refunds.all()
-    return next(
-        (
-            refund
-            for refund in refunds
-            if (update.key and str(refund.key) == update.key.lower())
-            or (update.reference and refund.reference == update.reference)
-        ),
-        None,
-    )
+            continue
+        if adopted:
+            settle_unmatched(adopted)
+        elif update.reference and update.outcome in (Outcome.PROCESSING, Outcome.SUCCEEDED):
+            keep_unmatched(payment.account, update, NOT_TAKEN_IN, payment=payment)
 
 
 def _book_the_next(refund_id: int) -> None:
@@ -198,8 +207,24 @@ def _book_the_next(refund_id: int) -> None:
         return
     if refund.status == Status.SENDING:
         return
+    if not can_be_settled(refund):
+        _leave_it_to_people(refund)
+        return
     if refund.asks >= len(gateway_class(refund.account.gateway).poll_plan) and not refund.needs_attention:
         with transaction.atomic():
             refund = locked(refund_id)
             take_step(refund, "no final word", WORKER, text=NO_WORD, needs_attention=NO_WORD)
     ask_again(refund, timezone.now() + pause(refund, refund.asks))
+
+
+@transaction.atomic
+def _leave_it_to_people(refund: Refund) -> None:
+    """Nothing that we could ask would bring its end. A transfer by hand simply waits for whoever makes it."""
+    seen, refund = refund.version, locked(refund.pk)
+    if refund.version != seen:
+        return
+    if is_made_by_hand(refund) or refund.needs_attention:
+        Refund.objects.filter(pk=refund.pk, version=seen).update(ask_at=None)
+        return
+    why = NO_WAY.format(gateway=gateway_class(refund.account.gateway).label)
+    take_step(refund, "left to people", WORKER, text=why, needs_attention=why, ask_at=None)

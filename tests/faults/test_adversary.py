@@ -15,7 +15,7 @@ from refunds import services
 from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Account, Attempt, Event, Payment, Refund, Status
 from refunds.services.actor import Mouth
-from tests.builders import again, alice, approved, ask, bob, make_payment
+from tests.builders import again, alice, approved, ask, bob, make_delivery, make_payment
 from tests.refunds.test_record import standing_in, word
 from tests.refunds.test_send import long_ago, orders
 
@@ -226,9 +226,7 @@ def test_a_delivery_during_a_look_up_of_its_payment_is_not_forgotten(sandbox: Sa
     stranger = RefundUpdate(Outcome.SUCCEEDED, key="portal", payment_reference="pay-1", reference="txn-9")
 
     def deliver() -> None:
-        from refunds.models import Delivery
-
-        services.hear_webhook(Delivery(account=payment.account), stranger)
+        services.hear_webhook(make_delivery(payment.account), stranger)
 
     def slow(self: Payerly, order: Any) -> list[RefundUpdate]:
         deliver()

@@ -32,6 +32,8 @@ ENDS = {
     "busy": ("succeeded", 1, False),
     "redirect": ("succeeded", 1, False),
     "two_voices": ("succeeded", 1, True),
+    "waits": ("succeeded", 1, False),
+    "expires": ("failed", 0, False),
 }
 
 

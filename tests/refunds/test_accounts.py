@@ -20,6 +20,7 @@ class Brand(Gateway):
     needs = ("URL", "TOKEN")
     takes = {"SIGNKEY_PEM": "", "COLOUR": "blue"}
     secrets = ("TOKEN",)
+    webhook_key_setting = "SIGNKEY_PEM"
     can = Capabilities()
     poll_plan = ()
 

@@ -23,7 +23,7 @@ class Brand(Gateway):
     label = "Brand"
     needs = ("URL", "TOKEN")
     takes = {"SECOND_SECRET": "", "HOURS": "20"}
-    secrets = ("SECOND_SECRET",)
+    secrets = ("TOKEN", "SECOND_SECRET")
     hosts = {"sandbox": SANDBOX, "live": LIVE}
     can = Capabilities()
     poll_plan = ()

@@ -161,7 +161,7 @@ def test_an_older_word_is_only_evidence() -> None:
 def test_an_unknown_word_without_a_reference_stays_unknown_and_calls_a_person() -> None:
     refund = hear(standing_in(S.SENDING), Outcome.UNCLEAR, Mouth.ANSWER, reference="")
     assert refund.status == "unknown"
-    assert "word that we do not know" in refund.needs_attention
+    assert "settles nothing" in refund.needs_attention
 
 
 def test_a_refusal_does_not_fail_a_refund_whose_earlier_order_may_have_paid() -> None:

@@ -17,7 +17,7 @@ from gateways.errors import BadWebhook
 from gateways.payerly import Payerly
 from refunds import services
 from refunds.models import Account, Delivery, Event, Payment, Refund
-from tests.builders import again, make_account, make_payment
+from tests.builders import again, make_account, make_delivery, make_payment
 from tests.refunds.test_record import standing_in
 
 pytestmark = pytest.mark.django_db
@@ -160,7 +160,7 @@ def test_a_refund_of_another_account_is_not_touched() -> None:
     refund = standing_in("processing")
     other = Account.objects.create(slug="payerly-two", gateway="payerly", webhook_key=pem(OURS))
     Refund.objects.filter(pk=refund.pk).update(account=refund.account)
-    assert services.hear_webhook(Delivery(account=other), _update(refund))[0] == "unmatched"
+    assert services.hear_webhook(make_delivery(other), _update(refund))[0] == "unmatched"
     assert again(refund).status == "processing"
 
 

@@ -1,0 +1,94 @@
+"""Whether a refund may be asked about, and whether the same order may go out once more: "can I press it again?"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from gateways.contract import Gateway, LookUp, Repeat, Webhooks
+from gateways.registry import gateway_class
+from refunds.errors import NotRefundable
+from refunds.models import Attempt, Refund, Status
+from refunds.services.orders import gateway_for
+
+MOST_SENDS = 5  # where their list, not their key, keeps a repeat from paying twice
+
+
+@dataclass(frozen=True)
+class Again:
+    """`is_safe`: the same order may go out now. `not_before` and `not_after` bound that in time (UTC)."""
+
+    is_safe: bool
+    why: str
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+    @property
+    def may_come(self) -> bool:
+        """It is not safe now, but will be."""
+        return not self.is_safe and self.not_before is not None
+
+
+def can_be_asked(refund: Refund) -> bool:
+    """Whether its gateway has a way to show what became of it."""
+    match gateway_class(refund.account.gateway).can.look_up:
+        case LookUp.NONE:
+            return False
+        case LookUp.BY_REFERENCE:
+            return bool(refund.reference)
+    return True
+
+
+def is_made_by_hand(refund: Refund) -> bool:
+    """No gateway will ever say what became of it: a person makes the transfer, and two declare it."""
+    can = gateway_class(refund.account.gateway).can
+    return can.look_up is LookUp.NONE and can.webhooks is Webhooks.NONE
+
+
+def can_be_settled(refund: Refund) -> bool:
+    """Whether asking, or the same order again, can still bring its end; if not, only people can."""
+    if can_be_asked(refund):
+        return True
+    verdict = again(refund)
+    return verdict.is_safe or verdict.may_come
+
+
+def again(refund: Refund, gateway: Gateway | None = None) -> Again:
+    """Whether the same order of a refund that is unknown may go out once more."""
+    kind = gateway_class(refund.account.gateway)
+    if refund.status != Status.UNKNOWN:
+        return Again(False, "Only what is unknown can go out again.")
+    if kind.can.repeat is Repeat.NEVER:
+        return Again(False, f"{kind.label} keeps no key of ours, so a second order could pay twice.")
+    if refund.cancel_asked_at:
+        return Again(False, "Its cancellation was asked for.")
+    if refund.reference or refund.events.exclude(heard="").exists():
+        return Again(False, f"{kind.label} has spoken of it already, so the order is there.")
+    try:
+        gateway = gateway or gateway_for(refund.account)
+    except NotRefundable as trouble:
+        return Again(False, str(trouble))
+    sends = list(refund.attempts.filter(kind=Attempt.Kind.SEND))
+    if not sends:
+        return Again(False, "It was never sent.")
+    return _within_window(gateway, sends) if kind.can.repeat is Repeat.WITHIN_WINDOW else _after_absence(gateway, sends)
+
+
+def _within_window(gateway: Gateway, sends: list[Attempt]) -> Again:
+    """Their idempotency key guards it for as long as they keep the key."""
+    ends = sends[0].started_at + (gateway.key_window or gateway.quiet_window)
+    if timezone.now() >= ends:
+        return Again(False, f"{gateway.label} may have forgotten the key by now, so a second order could pay twice.")
+    return Again(True, f"{gateway.label} pays one key once, and its answer says what became of it.", not_after=ends)
+
+
+def _after_absence(gateway: Gateway, sends: list[Attempt]) -> Again:
+    """Only their list guards it: once it must have arrived, if at all, and a look-up does not show it."""
+    if len(sends) >= MOST_SENDS:
+        return Again(False, f"It has gone out {MOST_SENDS} times without a word.")
+    arrived = (sends[-1].finished_at or sends[-1].started_at) + gateway.quiet_window
+    if timezone.now() < arrived:
+        return Again(False, "Until then the order may still arrive.", not_before=arrived)
+    return Again(True, "A look-up comes first; only if it does not show the refund does the same order go out again.")

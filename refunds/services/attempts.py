@@ -1,0 +1,24 @@
+"""What is kept of an exchange with a gateway once it is over."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.utils import timezone
+
+from gateways.contract import Gateway
+from refunds.models import Attempt
+
+
+def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
+    """Finish an attempt with what was exchanged; a late answer is more than our guess that it was lost."""
+    Attempt.objects.filter(pk=attempt.pk).update(
+        outcome=outcome,
+        said=said[:500],
+        finished_at=timezone.now(),
+        exchanges=[_plain(exchange) for exchange in gateway.http.exchanges],
+    )
+
+
+def _plain(exchange: object) -> dict:
+    return {name: value if isinstance(value, int | dict) else str(value) for name, value in asdict(exchange).items()}

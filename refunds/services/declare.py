@@ -1,0 +1,156 @@
+"""Declaring what became of a refund where no gateway can tell: one person proposes, another confirms."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import PurePath
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from gateways.registry import gateway_class
+from refunds import policy
+from refunds.errors import BadInput, NotRefundable, SamePerson, WrongMoment
+from refunds.models import Attempt, Declaration, Refund, Status
+from refunds.services.actor import Actor
+from refunds.services.again import is_made_by_hand
+from refunds.services.orders import gateway_for
+from refunds.services.request import spoken
+from refunds.services.steps import locked, take_step
+
+Outcome = Declaration.Outcome
+OPEN_TO_IT = (Status.UNKNOWN, Status.PROCESSING)
+LARGEST_FILE = 5 * 1024 * 1024
+KINDS_OF_FILE = (".pdf", ".png", ".jpg", ".jpeg", ".txt", ".csv", ".eml")
+
+
+@transaction.atomic
+def propose_outcome(
+    refund_id: int,
+    by: AbstractBaseUser,
+    outcome: str,
+    note: str,
+    *,
+    seen: int,
+    ticket: str = "",
+    reference: str = "",
+    evidence: UploadedFile | None = None,
+) -> Declaration:
+    """One person's word, with a note and evidence or a ticket. Nothing moves until another person confirms it."""
+    policy.demand(by, policy.DECLARE, "declare what became of a refund")
+    refund = locked(refund_id, seen)
+    if refund.status not in OPEN_TO_IT:
+        raise WrongMoment(f"{refund} is {refund.get_status_display()}, so there is nothing to declare.")
+    if standing := open_declaration(refund):
+        raise WrongMoment(f"{standing.proposed_by} has proposed already: {standing.get_outcome_display()}.")
+    note = spoken(note, "Write down how you know.")
+    ticket, reference = ticket.strip(), reference.strip()
+    _demand_evidence(refund, outcome, ticket, reference, evidence)
+    _end_void_proposals(refund)
+    text = f"Proposed: {Outcome(outcome).label}. {note}"
+    take_step(refund, "outcome proposed", Actor.person(by), text=text, data={"outcome": outcome})
+    return Declaration.objects.create(
+        refund=refund,
+        outcome=outcome,
+        version=refund.version,
+        note=note,
+        ticket=ticket,
+        reference=reference,
+        evidence=evidence or "",
+        evidence_name=PurePath(evidence.name).name[:200] if evidence else "",
+        proposed_by=by,
+        proposed_at=timezone.now(),
+    )
+
+
+@transaction.atomic
+def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+    """Unknown or processing → succeeded or failed, by the word of a second person."""
+    policy.demand(by, policy.DECLARE, "confirm what became of a refund")
+    refund = locked(refund_id, seen)
+    declaration = open_declaration(refund)
+    if declaration is None:
+        raise WrongMoment(f"Nothing is proposed about {refund} as it stands now.")
+    if by.pk in (declaration.proposed_by_id, refund.requested_by_id):
+        did = "proposed it" if by.pk == declaration.proposed_by_id else "asked for the refund"
+        raise SamePerson(f"You {did} yourself, so somebody else has to confirm it.")
+    if declaration.outcome == Outcome.FAILED and timezone.now() < (earliest := not_failed_before(refund)):
+        when = timezone.localtime(earliest)
+        raise WrongMoment(f"Until {when:%d %b %H:%M} the order may still arrive there, so no failure can be confirmed.")
+    now = timezone.now()
+    text = (
+        f"{Outcome(declaration.outcome).label.capitalize()}, as {declaration.proposed_by} proposed: {declaration.note}"
+    )
+    changes = {"reference": declaration.reference} if declaration.reference and not refund.reference else {}
+    try:
+        with transaction.atomic():
+            take_step(
+                refund,
+                "declared",
+                Actor.person(by),
+                move=refund.succeed if declaration.outcome == Outcome.SUCCEEDED else refund.fail,
+                text=text,
+                data={"declaration": declaration.pk, "outcome": declaration.outcome},
+                **{**changes, "final_at": now, "ask_at": None, "to_confirm": "", "needs_attention": ""},
+            )
+    except IntegrityError:
+        raise WrongMoment(f"The reference {declaration.reference} belongs to another refund already.") from None
+    Declaration.objects.filter(pk=declaration.pk).update(confirmed_by=by, confirmed_at=now)
+    return refund
+
+
+@transaction.atomic
+def drop_proposal(refund_id: int, by: AbstractBaseUser, why: str, *, seen: int) -> Refund:
+    """The proposal is taken back or refused; the refund stands as it stood."""
+    policy.demand(by, policy.DECLARE, "drop a proposal")
+    refund = locked(refund_id, seen)
+    declaration = open_declaration(refund)
+    if declaration is None:
+        raise WrongMoment(f"Nothing is proposed about {refund} as it stands now.")
+    why = spoken(why, "Say why it does not hold.")
+    _end(declaration, why)
+    take_step(refund, "proposal dropped", Actor.person(by), text=why)
+    return refund
+
+
+def open_declaration(refund: Refund) -> Declaration | None:
+    """The proposal that waits for a second person; one whose refund has moved since is void."""
+    waiting = refund.declarations.filter(confirmed_at=None, dropped_at=None, version=refund.version)
+    return waiting.select_related("proposed_by").first()
+
+
+def _end_void_proposals(refund: Refund) -> None:
+    for old in refund.declarations.filter(confirmed_at=None, dropped_at=None).exclude(version=refund.version):
+        _end(old, "The refund has changed since it was proposed.")
+
+
+def not_failed_before(refund: Refund) -> datetime:
+    """The first moment (UTC) at which an order that nobody has seen can no longer arrive."""
+    try:
+        quiet: timedelta = gateway_for(refund.account).quiet_window
+    except NotRefundable:
+        quiet = gateway_class(refund.account.gateway).quiet_window
+    last = refund.attempts.filter(kind=Attempt.Kind.SEND).last()
+    sent_at = (last.finished_at or last.started_at) if last else (refund.sent_at or refund.requested_at)
+    return sent_at + quiet
+
+
+def _end(declaration: Declaration, why: str) -> None:
+    Declaration.objects.filter(pk=declaration.pk).update(dropped_at=timezone.now(), dropped_because=why[:300])
+
+
+def _demand_evidence(refund: Refund, outcome: str, ticket: str, reference: str, evidence: UploadedFile | None) -> None:
+    if outcome not in Outcome.values:
+        raise BadInput("Say whether the money went back or not.")
+    if not ticket and not evidence:
+        raise BadInput("Attach evidence, or name the ticket that holds it.")
+    if len(ticket) > 200 or len(reference) > 100 or not (ticket + reference).isprintable():
+        raise BadInput("A ticket has at most 200 characters and a reference 100, on one line.")
+    if is_made_by_hand(refund) and outcome == Outcome.SUCCEEDED and not reference:
+        raise BadInput("Give the reference of the transfer, so that it can be found on the bank's statement.")
+    if evidence and evidence.size > LARGEST_FILE:
+        raise BadInput(f"The file is larger than {LARGEST_FILE // 1024 // 1024} MB.")
+    if evidence and PurePath(evidence.name).suffix.lower() not in KINDS_OF_FILE:
+        raise BadInput(f"Evidence is a file of these kinds: {', '.join(KINDS_OF_FILE)}.")

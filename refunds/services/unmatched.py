@@ -1,0 +1,159 @@
+"""Refunds that a gateway shows and that may be anybody's: kept, matched by a later word, or by a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from gateways.contract import LookUp, RefundUpdate
+from gateways.registry import gateway_class
+from refunds import policy
+from refunds.errors import BadInput, WrongMoment
+from refunds.models import Account, Delivery, Payment, Refund, Status, UnmatchedRefund
+from refunds.services.actor import Actor
+from refunds.services.request import spoken
+from refunds.services.steps import locked, take_step
+
+MOST_SUGGESTED = 5
+LONGEST_REFERENCE = 100
+OPEN_TO_A_NAME = (Status.UNKNOWN, Status.PROCESSING)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A refund of ours that it could be, and what speaks for it."""
+
+    refund: Refund
+    why: str
+    weight: int
+
+
+def keep_unmatched(
+    account: Account,
+    update: RefundUpdate,
+    why: str,
+    *,
+    payment: Payment | None = None,
+    delivery: Delivery | None = None,
+) -> UnmatchedRefund:
+    """Put it on the list, once however often they show it."""
+    row, _ = UnmatchedRefund.objects.get_or_create(
+        account=account,
+        payment_reference=update.payment_reference or (payment.reference if payment else ""),
+        reference=update.reference,
+        key=update.key,
+        settled_at=None,
+        defaults={
+            "payment": payment,
+            "delivery": delivery,
+            "source": UnmatchedRefund.Source.WEBHOOK if delivery else UnmatchedRefund.Source.LOOK_UP,
+            "amount": update.amount.minor if update.amount and abs(update.amount.minor) < 2**63 else None,
+            "currency": update.amount.currency if update.amount else "",
+            "outcome": update.outcome,
+            "why": why[:300],
+            "seen_at": timezone.now(),
+        },
+    )
+    return row
+
+
+def settle_unmatched(refund: Refund) -> None:
+    """It has turned out to be this refund: its rows leave the list."""
+    names = Q(reference=refund.reference) if refund.reference else Q(pk__in=())
+    rows = UnmatchedRefund.objects.filter(names | Q(key=str(refund.key)), account=refund.account, settled_at=None)
+    rows.update(settled_at=timezone.now(), settled_as=refund)
+
+
+def suggestions(row: UnmatchedRefund) -> list[Suggestion]:
+    """Refunds of ours that it could be, the likeliest first."""
+    theirs = Q(account=row.account, reference="", status__in=OPEN_TO_A_NAME)
+    near = Q(payment__reference=row.payment_reference) if row.payment_reference else Q(amount=row.amount)
+    found = Refund.objects.filter(theirs & near).select_related("payment", "account")[:50]
+    return sorted((_weighed(refund, row) for refund in found), key=lambda one: -one.weight)[:MOST_SUGGESTED]
+
+
+def _weighed(refund: Refund, row: UnmatchedRefund) -> Suggestion:
+    signs = (
+        (4, "same payment", refund.payment.reference == row.payment_reference),
+        (2, "same amount", refund.amount == row.amount and refund.payment.currency == row.currency),
+        (1, "nobody knows what became of it", refund.status == Status.UNKNOWN),
+    )
+    return Suggestion(
+        refund, ", ".join(text for _, text, holds in signs if holds), sum(n for n, _, holds in signs if holds)
+    )
+
+
+@transaction.atomic
+def name_reference(refund_id: int, by: AbstractBaseUser, reference: str, *, seen: int) -> Refund:
+    """A person has found it in the gateway's own screens; the look-up by that reference then says what became of it."""
+    policy.demand(by, policy.DECLARE, "name the gateway's reference of a refund")
+    refund = locked(refund_id, seen)
+    if why := why_no_name(refund):
+        raise WrongMoment(why)
+    reference = reference.strip()
+    if not reference or len(reference) > LONGEST_REFERENCE or not (reference.isprintable() and reference.isascii()):
+        raise BadInput(f"Write the reference as the gateway shows it, at most {LONGEST_REFERENCE} characters.")
+    text = f"Found at the gateway as {reference}. We look it up."
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            take_step(
+                refund,
+                "found there",
+                Actor.person(by),
+                text=text,
+                reference=reference,
+                identifiers=f"{refund.identifiers} {reference}".strip(),
+                ask_at=now,
+                asks=0,
+                needs_attention="",
+            )
+    except IntegrityError:
+        raise WrongMoment(f"The reference {reference} belongs to another refund already.") from None
+    settle_unmatched(refund)
+    return refund
+
+
+def why_no_name(refund: Refund) -> str:
+    """Why a reference typed by a person would help nothing here, or ""."""
+    kind = gateway_class(refund.account.gateway)
+    if kind.can.look_up not in (LookUp.BY_REFERENCE, LookUp.BY_PAYMENT):
+        return f"{kind.label} is not asked by its own reference."
+    if refund.status != Status.UNKNOWN or not refund.sent_at:
+        return f"{refund} is {refund.get_status_display()}: only what is unknown is looked for by hand."
+    return ""
+
+
+@transaction.atomic
+def match_unmatched(row_id: int, refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+    """A person says which refund of ours it is; the gateway is then asked about it by that name."""
+    row = _open_row(row_id, by)
+    refund = Refund.objects.select_related("payment").get(pk=refund_id)
+    if refund.account_id != row.account_id or (row.payment_id and refund.payment_id != row.payment_id):
+        raise BadInput(f"{refund} belongs to another account or payment.")
+    if row.amount is not None and (row.amount, row.currency) != (refund.amount, refund.payment.currency):
+        raise BadInput(f"{refund} is of another amount.")
+    if not row.reference:
+        raise BadInput("The gateway gave it no reference to ask by.")
+    return name_reference(refund.pk, by, row.reference, seen=seen)
+
+
+@transaction.atomic
+def dismiss_unmatched(row_id: int, by: AbstractBaseUser, note: str) -> UnmatchedRefund:
+    """It is none of ours: it leaves the list, with the reason."""
+    row = _open_row(row_id, by)
+    row.note, row.settled_at, row.settled_by = spoken(note, "Say why it is none of ours.")[:300], timezone.now(), by
+    row.save(update_fields=["note", "settled_at", "settled_by"])
+    return row
+
+
+def _open_row(row_id: int, by: AbstractBaseUser) -> UnmatchedRefund:
+    policy.demand(by, policy.DECLARE, "match what a gateway shows")
+    row = UnmatchedRefund.objects.select_for_update(of=("self",)).get(pk=row_id)
+    if row.settled_at:
+        raise WrongMoment("It has left the list already.")
+    return row
