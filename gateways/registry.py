@@ -9,6 +9,7 @@ from gateways.contract import Gateway
 from gateways.errors import Misconfigured
 
 GATEWAYS = {
+    "manual": "gateways.manual.Manual",
     "payerly": "gateways.payerly.Payerly",
 }
 
