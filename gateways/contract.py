@@ -158,6 +158,7 @@ class Gateway(ABC):
     webhook_answer: ClassVar[bytes] = b""
     webhook_type: ClassVar[str] = "application/json"
     webhook_key_setting: ClassVar[str] = ""  # the setting that holds the key `webhook_key` fetches
+    callback_setting: ClassVar[str] = ""  # the setting that holds their callbacks' address, where it is signed too
     detail_labels: ClassVar[Mapping[str, str]] = {}  # plain words for the keys of `details`
     customer_detail: ClassVar[str] = ""  # the key of `details` by which the customer's bank finds the money
     reason_words: ClassVar[Sequence[str]] = ()  # what a reason may be called here; () is anything or nothing

@@ -74,6 +74,8 @@ def connect(account: Account) -> Gateway:
         )
     if account.webhook_key and (setting := registry.gateway_class(gateway).webhook_key_setting):
         config.setdefault(setting, account.webhook_key)
+    if setting := registry.gateway_class(gateway).callback_setting:
+        config.setdefault(setting, callback_url(account))
     connector = registry.build(gateway, config)
     connector.http.deadline = timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
     return connector

@@ -12,6 +12,7 @@ from gateways.money import Money, exponent
 from gateways.registry import gateway_class
 from refunds.models import Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
+from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
 from refunds.services.send import obstacle
 
 NEXT = {
@@ -20,12 +21,20 @@ NEXT = {
     Status.REJECTED: "Nothing more happens. The amount is free again.",
     Status.WITHDRAWN: "Nothing more happens. The amount is free again.",
     Status.SENDING: "It is being handed to {gateway} at this moment.",
-    Status.UNKNOWN: "Nobody knows yet whether {gateway} carried it out. We ask until we know{when}; the amount stays "
-    "held. Do not refund it any other way.",
-    Status.PROCESSING: "{gateway} has accepted it. Their webhook or our next look-up{when} brings the result.",
+    Status.UNKNOWN: "Nobody knows yet whether {gateway} carried it out. {how}; the amount stays held. Do not refund it "
+    "any other way.",
+    Status.PROCESSING: "{gateway} has accepted it. {how}.",
     Status.SUCCEEDED: "Done. {gateway} has sent the money back.",
     Status.FAILED: "{gateway} refused it for certain; no money moved. You can try again as a new refund.",
     Status.REVERSED: "The bank returned the money to us. Talk to the customer, then try again as a new refund.",
+}
+
+PRESS_AGAIN = {
+    Status.REQUESTED: "No need: nothing was sent yet. A second request would be a second refund.",
+    Status.RETURNED: "Answer this one instead: a second request would be a second refund.",
+    Status.APPROVED: "“Send now” is safe: it is this same refund. A second request would be a second refund.",
+    Status.SENDING: "No: it is being handed over at this moment.",
+    Status.PROCESSING: "No: {gateway} has it. A second request would be a second refund.",
 }
 
 CUSTOMER = {
@@ -63,9 +72,37 @@ def next_step(refund: Refund) -> str:
         return f"It waits: {why}" if (why := obstacle(refund)) else "A worker sends it as soon as one is free."
     if refund.status in AT_THE_GATEWAY and not refund.account.is_active:
         return f"Nobody can ask about it: the account {refund.account} is no longer in GATEWAY_ACCOUNTS. Put it back."
+    if is_made_by_hand(refund) and refund.status == Status.PROCESSING:
+        return "A person makes this transfer; then one says what became of it, and another confirms."
     return NEXT[Status(refund.status)].format(
-        requester=refund.requested_by, gateway=gateway_class(refund.account.gateway).label, when=_when(refund)
+        requester=refund.requested_by, gateway=gateway_class(refund.account.gateway).label, how=_how_it_ends(refund)
     )
+
+
+def _how_it_ends(refund: Refund) -> str:
+    if not can_be_settled(refund):
+        return "They cannot be asked about it, so people look in their screens and declare it"
+    if can_be_asked(refund):
+        return f"We ask until we know{_when(refund)}"
+    return f"The same order goes again under the same key, and its answer tells{_when(refund)}"
+
+
+def press_again(refund: Refund) -> str:
+    """ "Can I press it again?" in one line, for a refund that is not final; "" for one that is."""
+    if refund.status == Status.UNKNOWN:
+        return _again(refund)
+    gateway = gateway_class(refund.account.gateway).label
+    return PRESS_AGAIN.get(Status(refund.status), "").format(gateway=gateway)
+
+
+def _again(refund: Refund) -> str:
+    verdict = again(refund)
+    if verdict.is_safe:
+        until = f" until {moment(verdict.not_after)}" if verdict.not_after else ""
+        return f"Yes{until}: “Check with the gateway” is safe. {verdict.why} A new request would be a second refund."
+    if verdict.may_come:
+        return f"Not before {moment(verdict.not_before)}. {verdict.why} It then goes again by itself."
+    return f"No. {verdict.why} A new request would be a second refund, too."
 
 
 def customer_sentence(refund: Refund) -> str:

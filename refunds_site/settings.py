@@ -136,6 +136,8 @@ TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_d
 GATEWAY_DEADLINE_SECONDS = ENV.int("GATEWAY_DEADLINE_SECONDS", default=30)
 # Three times what a call can take with the database's wait: a slow worker is never overtaken by a second one.
 LEASE_SECONDS = ENV.int("LEASE_SECONDS", default=3 * (GATEWAY_DEADLINE_SECONDS + DATABASE_WAIT_SECONDS))
+# Stretches (2) or shortens (0.5) the pauses between look-ups, which are data of each gateway.
+POLL_PACE = ENV.float("POLL_PACE", default=1.0)
 
 # --- Login: by user name and password; nobody signs up ---
 

@@ -9,9 +9,13 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
+from gateways import registry
 from refunds import services
 from refunds.models import Account, Delivery, Payment, Refund, RefundReason
 
+# One account for each registered gateway: gateway → slug.
+SLUGS = {"paynow": "paynow-pl", "airpay": "airpay-in", "pay3": "pay3-br", "examplepay": "examplepay-br"}
+ACCOUNTS = {name: SLUGS.get(name, f"{name}-eu") for name in registry.names()}
 LONG_AGO = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
@@ -39,7 +43,9 @@ def carol() -> User:
 
 
 def make_account(slug: str = "payerly-eu", **fields: Any) -> Account:
-    account, _ = Account.objects.get_or_create(slug=slug, defaults={"gateway": "payerly", **fields})
+    """The account of that name; those of ACCOUNTS belong to their gateway, all others to Payerly."""
+    gateway = next((gateway for gateway, name in ACCOUNTS.items() if name == slug), "payerly")
+    account, _ = Account.objects.get_or_create(slug=slug, defaults={"gateway": gateway, **fields})
     return account
 
 

@@ -14,11 +14,17 @@ from typing import Any
 import pytest
 
 from gateways.sandbox import Sandbox
-from refunds.models import Account, Refund
-from tests.builders import make_account
+from refunds.accounts import prefix_of
+from refunds.models import Account, Payment, Refund
+from tests.builders import ACCOUNTS, make_account, make_payment
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = {"GATEWAY_DEADLINE_SECONDS": "1", "DATABASE_WAIT_SECONDS": "2", "PAYERLY_EU_QUIET_WINDOW_SECONDS": "2"}
+QUICK = {
+    "GATEWAY_DEADLINE_SECONDS": "1",
+    "DATABASE_WAIT_SECONDS": "2",
+    "PAYERLY_EU_QUIET_WINDOW_SECONDS": "2",
+    "POLL_PACE": "0.1",
+}
 
 
 @dataclass
@@ -44,6 +50,14 @@ class House:
         self.start_worker()
         until(lambda: Account.objects.get(slug="payerly-eu").webhook_key)
 
+    def sold(self, gateway: str, captured: int = 5000, number: int = 1, **fields: Any) -> Payment:
+        """A captured payment (minor units) that the gateway's ledger knows too."""
+        simulator = self.sandbox.simulators[gateway]
+        reference = simulator.payment_name(number)
+        self.sandbox.payment(reference, captured, simulator.currency, gateway=gateway)
+        account = make_account(ACCOUNTS[gateway])
+        return make_payment(captured, simulator.currency, reference, account=account, **fields)
+
     def kill_worker(self) -> None:
         """As a power cut would: no signal handler, no farewell."""
         self.workers[-1].send_signal(signal.SIGKILL)
@@ -57,13 +71,22 @@ class House:
             worker.wait(timeout=30)
 
     def paid(self, refund: Refund) -> list[dict[str, Any]]:
-        """What the gateway's own ledger moved for this refund."""
-        return [move for move in self.sandbox.ledger() if move["key"] == str(refund.key) and move["kind"] == "refund"]
+        """What the gateway's own ledger moved for this refund; where it has no key of ours, for its payment."""
+        names = (str(refund.key), refund.payment.reference)
+        out = [move for move in self.sandbox.ledger() if move["kind"] == "refund"]
+        return [move for move in out if move["key"] == names[0]] or [
+            move for move in out if move["payment"] == names[1] and not is_ours(move["key"])
+        ]
 
     def asked(self, refund: Refund, method: str) -> list[dict[str, Any]]:
         """The calls about this refund that reached the gateway: PUT is an order, GET a look-up."""
         about = str(refund.key) if method == "PUT" else f"/payments/{refund.payment.reference}/"
         return [call for call in self.sandbox.requests() if call["method"] == method and about in call["path"]]
+
+
+def is_ours(key: str) -> bool:
+    """Whether a key in the ledger is one of ours, and not one that a simulator made up."""
+    return len(key) == 36 and Refund.objects.filter(key=key).exists()
 
 
 def until(what: Callable[[], Any], seconds: float = 20) -> Any:
@@ -97,8 +120,10 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(pace=1 / 30) as sandbox:
         for name, value in QUICK.items():
             monkeypatch.setenv(name, value)
-        for name, value in sandbox.credentials("payerly").items():
-            monkeypatch.setenv(f"PAYERLY_EU_{name}", value)
+        monkeypatch.setenv("GATEWAY_ACCOUNTS", ",".join(f"{slug}:{name}" for name, slug in ACCOUNTS.items()))
+        for gateway in sandbox.simulators:
+            for name, value in sandbox.credentials(gateway).items():
+                monkeypatch.setenv(f"{prefix_of(ACCOUNTS[gateway])}_{name}", value)
         yield sandbox
 
 
@@ -113,6 +138,8 @@ def house(
     """Sandbox and web; a test starts its workers."""
     settings.PUBLIC_URL = live_server.url
     environment = {**process_environment, "PUBLIC_URL": live_server.url, "DEBUG": "on"}
+    for gateway in sandbox.simulators:
+        sandbox.callback(gateway, f"{live_server.url}/webhooks/{ACCOUNTS[gateway]}/")
     home = House(sandbox, live_server.url, environment, tmp_path / "workers.log")
     yield home
     home.stop()

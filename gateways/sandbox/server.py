@@ -105,6 +105,13 @@ class Sandbox:
             for one in payments:
                 self.payment(**one)
 
+    def learn(self, known: dict[str, Any]) -> None:
+        """{"payments": [...], "callbacks": {gateway: url}}, as the controls of these names take them."""
+        self.payments(known.get("payments", []))
+        for gateway, url in known.get("callbacks", {}).items():
+            if gateway in self.simulators:
+                self.callback(gateway, url)
+
     def webhook(self, key: str, *, word: str = "", forged: bool = False, gateway: str = "payerly") -> None:
         """Send one more webhook about a refund, with another word or a forged signature if wanted."""
         refund = self.desk.ledger.refund(gateway, key)

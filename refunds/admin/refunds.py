@@ -131,6 +131,7 @@ class RefundAdmin(OwnPage):
             "steps": offered(found, request.user),
             "place": place,
             "next_step": "It waits for your decision." if place else wording.next_step(found),
+            "press_again": wording.press_again(found),
             "is_moving": is_moving(found),
             "customer_sentence": wording.customer_sentence(found),
             "timeline": timeline(found, raw=policy.may(request.user, policy.RAW)),
@@ -150,7 +151,7 @@ class RefundAdmin(OwnPage):
         step = STEPS.get(name)
         if refund is None or step is None:
             raise Http404
-        if not self.has_view_permission(request, refund) or not policy.may(request.user, step.right):
+        if not self.has_view_permission(request, refund) or not step.allows(refund, request.user):
             raise PermissionDenied
         if request.method == "POST":
             return self._take(request, refund, step)

@@ -14,6 +14,8 @@ ANY_SENT = frozenset(
     {Status.UNKNOWN, Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.REVERSED, Status.WITHDRAWN}
 )
 
+AT_THE_GATEWAY = frozenset({Status.UNKNOWN, Status.PROCESSING})
+
 
 @dataclass(frozen=True)
 class Step:
@@ -33,13 +35,20 @@ class Step:
     asks: str = ""
     tone: str = "plain"
     decides: bool = False
+    right_for_others: str = ""
+    when: Callable[[Refund], bool] = lambda refund: True
+
+    def allows(self, refund: Refund, user: AbstractBaseUser) -> bool:
+        """Whether this person has the right; about other people's refunds it may be another one."""
+        own = refund.requested_by_id == user.pk
+        return policy.may(user, self.right if own or not self.right_for_others else self.right_for_others)
 
     def fits(self, refund: Refund, user: AbstractBaseUser) -> bool:
         """Whether to offer it to this person now."""
         own = refund.requested_by_id == user.pk
         mine = {"any": True, "own": own, "others": not own and refund.requested_by_id is not None}[self.whose]
         sent = self.statuses is not ANY_SENT or refund.sent_at is not None
-        return mine and sent and refund.status in self.statuses and policy.may(user, self.right)
+        return mine and sent and refund.status in self.statuses and self.allows(refund, user) and self.when(refund)
 
     @property
     def verb(self) -> str:
@@ -117,6 +126,7 @@ STEPS: dict[str, Step] = {
             "The gateway is asked what became of it.",
             lambda pk, user, seen, text: services.check_refund(pk, user),
             "is being asked about",
+            when=lambda refund: not services.why_no_check(refund),
         ),
         Step(
             "resubmit",
@@ -142,6 +152,19 @@ STEPS: dict[str, Step] = {
             tone="danger",
         ),
         Step(
+            "cancel",
+            "Cancel at the gateway",
+            policy.REQUEST,
+            AT_THE_GATEWAY,
+            "any",
+            "The gateway is asked to cancel it. If it has begun to pay by then, the refund goes on as before.",
+            lambda pk, user, seen, text: services.ask_to_cancel(pk, user, seen=seen),
+            "is being cancelled at the gateway",
+            tone="danger",
+            right_for_others=policy.DECLARE,
+            when=lambda refund: not services.why_no_cancel(refund),
+        ),
+        Step(
             "retry",
             "Try again as a new refund",
             policy.REQUEST,
@@ -162,6 +185,7 @@ STEPS: dict[str, Step] = {
             lambda pk, user, seen, text: services.clear_attention(pk, user, text, seen=seen),
             "is marked as looked at",
             asks="What did you find?",
+            when=lambda refund: bool(refund.needs_attention),
         ),
     )
 }
@@ -169,6 +193,4 @@ STEPS: dict[str, Step] = {
 
 def offered(refund: Refund, user: AbstractBaseUser) -> list[Step]:
     """The buttons of a refund's page for this person."""
-    return [
-        step for step in STEPS.values() if step.fits(refund, user) and (step.name != "attend" or refund.needs_attention)
-    ]
+    return [step for step in STEPS.values() if step.fits(refund, user)]

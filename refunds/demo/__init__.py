@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
@@ -13,7 +14,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from gateways.money import Money
-from refunds import services
+from refunds import accounts, services
 from refunds.models import Account, Payment, RefundReason
 from refunds.services.intake import BadRow, PaymentRow, read_rows, take_in
 
@@ -47,6 +48,18 @@ def load() -> list[str]:
         return ["The demo is loaded already: nothing was changed."]
     _add_people()
     return [*_take_in_sample(), _ask_for_refunds()]
+
+
+def known_to_the_sandbox() -> dict[str, Any]:
+    """What simulated gateways know of the demo: its payments, and the addresses registered for webhooks."""
+    rows = Payment.objects.filter(account__in=_playgrounds()).select_related("account")
+    return {
+        "payments": [
+            {"gateway": p.account.gateway, "payment": p.reference, "minor": p.captured, "currency": p.currency}
+            for p in rows
+        ],
+        "callbacks": {account.gateway: accounts.callback_url(account) for account in _playgrounds()},
+    }
 
 
 def _add_people() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -57,7 +58,7 @@ def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
 def _soon(refund: Refund) -> datetime:
     """At once, or when the pause after the last look-up is over: a knock is put off, never dropped."""
     last = refund.attempts.filter(kind=Attempt.Kind.LOOK_UP).last()
-    return max(timezone.now(), last.started_at + KNOCK_PAUSE) if last else timezone.now()
+    return max(timezone.now(), last.started_at + KNOCK_PAUSE * settings.POLL_PACE) if last else timezone.now()
 
 
 def _refund_of(account: Account, update: RefundUpdate) -> Refund | None:

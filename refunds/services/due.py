@@ -26,7 +26,7 @@ NO_PLAN = timedelta(minutes=1)  # between tries to send, where a gateway has no 
 def pause(refund: Refund, asks: int) -> timedelta:
     """How long to wait before ask number `asks` (0 is the first), by the gateway's plan, give or take a tenth."""
     plan = gateway_class(refund.account.gateway).poll_plan or (NO_PLAN,)
-    return plan[min(asks, len(plan) - 1)] * random.uniform(0.9, 1.1)
+    return plan[min(asks, len(plan) - 1)] * settings.POLL_PACE * random.uniform(0.9, 1.1)
 
 
 def first_ask(refund: Refund) -> datetime | None:

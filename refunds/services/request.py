@@ -11,6 +11,7 @@ from refunds import policy
 from refunds.errors import BadInput, NotRefundable, TooMuch, WrongMoment
 from refunds.models import Payment, Refund, RefundReason, Status
 from refunds.services.actor import Actor
+from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.journal import write_line
 from refunds.services.orders import demand_carried, gateway_for
 from refunds.services.record import call_for
@@ -93,10 +94,12 @@ def resubmit_refund(refund_id: int, by: AbstractBaseUser, answer: str, *, seen: 
 
 @transaction.atomic
 def withdraw_refund(refund_id: int, by: AbstractBaseUser, *, seen: int, why: str = "") -> Refund:
-    """Requested, returned or approved → withdrawn, by the requester, before it is sent."""
+    """Requested, returned or approved → withdrawn, by the requester; once sent, the gateway is asked to cancel it."""
     policy.demand(by, policy.REQUEST, "withdraw a refund")
     refund = locked(refund_id, seen)
     policy.demand_the_requester(by, refund, "withdraw")
+    if not why_no_cancel(refund):
+        return ask_to_cancel(refund_id, by, seen=seen)
     take_step(
         refund,
         "withdrawn",
