@@ -66,7 +66,7 @@ class Capabilities:
 class Assumption:
     """A fact about a gateway that nobody has, and what we take for it until somebody does.
 
-    `id` is its name in ACCEPT_ASSUMPTIONS, like paynow-key-life. It is critical when, were it wrong, money could move
+    `id` is its name in ACCEPT_ASSUMPTIONS, like brand-key-life. It is critical when, were it wrong, money could move
     twice or an end could be told that is none. `setting` is the configuration key that holds another answer.
     `shown_by_look_up`: one authenticated look-up at the real gateway that comes back readable proves it.
     """
@@ -162,6 +162,7 @@ class Gateway(ABC):
     detail_labels: ClassVar[Mapping[str, str]] = {}  # plain words for the keys of `details`
     customer_detail: ClassVar[str] = ""  # the key of `details` by which the customer's bank finds the money
     reason_words: ClassVar[Sequence[str]] = ()  # what a reason may be called here; () is anything or nothing
+    payment_named: ClassVar[str] = ""  # what they call the id of a payment, for the person who types it in
     where_to_look: ClassVar[str] = ""  # for a person: which of their screens shows a refund, and what to compare
     assumptions: ClassVar[Sequence[Assumption]] = ()
 

@@ -27,7 +27,7 @@ def configured() -> dict[str, str]:
         found = ENTRY.fullmatch(entry.strip())
         if not found or len(found[1]) > LONGEST_SLUG:
             raise Misconfigured(
-                f"GATEWAY_ACCOUNTS: write {entry.strip()!r} as account:gateway, like payerly-eu:payerly."
+                f"GATEWAY_ACCOUNTS: write {entry.strip()!r} as account:gateway, like shop-eu:{registry.names()[0]}."
             )
         slug, gateway = found.groups()
         if slug in accounts:
@@ -40,7 +40,7 @@ def configured() -> dict[str, str]:
 
 
 def prefix_of(slug: str) -> str:
-    """payerly-eu → PAYERLY_EU, the start of its variables' names."""
+    """shop-eu → SHOP_EU, the start of its variables' names."""
     return slug.upper().replace("-", "_")
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import get_language, to_locale
 
 from gateways.money import Money, exponent
 from gateways.registry import gateway_class
-from refunds.models import Refund, Status
+from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
 from refunds.services.send import obstacle
@@ -112,6 +112,12 @@ def customer_sentence(refund: Refund) -> str:
     )
 
 
+def payment_names() -> list[tuple[str, str]]:
+    """What each gateway of our accounts calls the id of a payment."""
+    kinds = [gateway_class(name) for name in Account.objects.filter(is_active=True).values_list("gateway", flat=True)]
+    return sorted({(kind.label, kind.payment_named) for kind in kinds if kind.payment_named})
+
+
 def details(refund: Refund) -> list[tuple[str, str]]:
     """What the gateway told beside the essentials, with plain labels."""
     labels = gateway_class(refund.account.gateway).detail_labels
@@ -134,3 +140,38 @@ def _ids(refund: Refund) -> str:
     known_by = gateway_class(refund.account.gateway).customer_detail
     reference = refund.details.get(known_by) or refund.reference
     return f"; the bank's reference is {reference}" if reference else ""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a person finds a refund in the gateway's own screens, and the values to compare there.
+
+    `link` leads there, "" where none is configured; `trouble` says why the account cannot be used at all.
+    """
+
+    sentence: str
+    link: str
+    trouble: str
+    values: list[tuple[str, str]]
+
+
+def where_to_look(refund: Refund) -> Where:
+    """Never fails: an account that cannot be used has no link, and says why."""
+    link, trouble = "", ""
+    try:
+        sentence = gateway_class(refund.account.gateway).where_to_look
+        link = gateway_for(refund.account).screen_url(order_of(refund))
+    except NotRefundable as misconfigured:
+        trouble = str(misconfigured)
+    except Misconfigured as no_such_gateway:
+        sentence, trouble = "", str(no_such_gateway)
+    sent = timezone.localtime(refund.sent_at or refund.requested_at)
+    values = (
+        ("Their payment", refund.payment.reference),
+        ("Our key", str(refund.key)),
+        ("Their reference", refund.reference),
+        ("Amount", f"{refund.money} {refund.money.currency}"),
+        ("Sent", f"{sent:%Y-%m-%d %H:%M:%S} {sent.tzname()}"),
+    )
+    is_web = link.startswith(("https://", "http://"))
+    return Where(sentence, link if is_web else "", trouble, [(label, text) for label, text in values if text])

@@ -113,7 +113,8 @@ def _show(request: HttpRequest, form: PaymentForm, tally: Tally) -> HttpResponse
 
 def _ask(admin: ReadOnly, request: HttpRequest, form: FileForm, status: int = 400) -> HttpResponse:
     status = status if form.errors else 200
-    return admin.page(request, ASK, status=status, title="Import payments", form=form)
+    names = wording.payment_names()
+    return admin.page(request, ASK, status=status, title="Import payments", form=form, payment_names=names)
 
 
 def _take_in(admin: ReadOnly, request: HttpRequest, name: str) -> HttpResponse:

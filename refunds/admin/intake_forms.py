@@ -14,6 +14,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from refunds import wording
 from refunds.models import Account, Payment
 from refunds.services.intake import PaymentRow
 
@@ -57,7 +58,7 @@ class PaymentForm(forms.Form):
         empty_label="Choose…",
         widget=UnfoldAdminSelectWidget,
     )
-    payment_reference = text("reference", "Payment reference", "The gateway's id of the payment; Payerly: paymentId.")
+    payment_reference = text("reference", "Payment reference", "The gateway's id of the payment.")
     order = text("order", "Order")
     amount = forms.CharField(
         max_length=30,
@@ -77,6 +78,8 @@ class PaymentForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if named := "; ".join(f"{label}: {name}" for label, name in wording.payment_names()):
+            self.fields["payment_reference"].help_text = f"The gateway's id of the payment. {named}."
         self.fields["captured_at"].label = f"Captured at ({timezone.get_current_timezone_name()})"
 
     def clean_currency(self) -> str:

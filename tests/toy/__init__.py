@@ -1,0 +1,1 @@
+"""A sixth gateway that exists in the tests only: what somebody writes who adds one."""
