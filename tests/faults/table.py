@@ -1,0 +1,104 @@
+"""What can go wrong between an order and its answer: one table for all gateways.
+
+Each fault is played twice, with the order carried out before it and without. What it leaves is the same for every
+gateway, since it is decided by what left the house and not by what came back.
+"""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.gateways.conftest import http_answer
+
+DEADLINE = 0.4  # seconds that one call may take in these tests
+SLOWER = 1.0
+HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
+
+
+def say(answer: bytes) -> Callable[[socket.socket], None]:
+    return lambda line: line.sendall(answer)
+
+
+def page(status: int, body: bytes = HTML, *headers: str) -> Callable[[socket.socket], None]:
+    return say(http_answer(status, body, *headers))
+
+
+def reset(line: socket.socket) -> None:
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def silence(line: socket.socket) -> None:
+    time.sleep(SLOWER)
+
+
+def drip(line: socket.socket) -> None:
+    for byte in http_answer(200, b"{}" * 40):
+        line.sendall(bytes([byte]))
+        time.sleep(SLOWER / 40)
+
+
+def huge(line: socket.socket) -> None:
+    line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b'"' + b"x" * 600_000)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`behave` gets the open connection once the whole order has been read, and says whatever it likes."""
+
+    name: str
+    behave: Callable[[socket.socket], None]
+    leaves: str = "unknown"
+
+
+BOMB = gzip.compress(b"0" * 4_000_000)
+FAULTS = (
+    Fault("closed without a word", lambda line: None),
+    Fault("reset", reset),
+    Fault("silence", silence),
+    Fault("drip", drip),
+    Fault("half a status line", say(b"HTTP/1.")),
+    Fault("half a head", say(b"HTTP/1.1 200 OK\r\nContent-Le")),
+    Fault("half a body", say(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"half":')),
+    Fault("not HTTP", say(b"SSH-2.0-OpenSSH_9.2\r\n")),
+    Fault("broken chunk", say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n")),
+    Fault("broken gzip", page(200, b"\x1f\x8b\x08nothing", "Content-Encoding: gzip")),
+    Fault("gzip bomb", page(200, BOMB, "Content-Encoding: gzip")),
+    Fault("huge answer", huge),
+    *(Fault(f"HTTP {status} as a page", page(status)) for status in (500, 502, 504, 408, 425, 409)),
+    Fault("HTTP 503 with Retry-After", page(503, HTML, "Retry-After: 1")),
+    Fault("HTTP 429 with Retry-After", page(429, b"slow down", "Retry-After: 1")),
+    *(Fault(f"HTTP {n}", page(n, b"", "Location: /elsewhere")) for n in (301, 302, 303, 307, 308)),
+    *(Fault(f"HTTP {status} by a proxy", page(status)) for status in (400, 401, 403, 404, 407, 422)),
+    Fault("HTTP 200, empty", page(200, b"")),
+    Fault("HTTP 200, a page", page(200)),
+    Fault("HTTP 200, an empty object", page(200, b"{}")),
+    Fault("HTTP 200, null", page(200, b"null")),
+    Fault("HTTP 200, cut JSON", page(200, b'{"status":"SUCCESS","refundId":"')),
+    Fault("HTTP 200, not UTF-8", page(200, b'{"status":"\xff"}')),
+    Fault("HTTP 200, a doubled name", page(200, b'{"status":"FAILED","status":"SUCCESS"}')),
+    Fault("HTTP 200, nested too deep", page(200, b"[" * 5000)),
+    Fault("HTTP 201, a bare success", page(201, b'{"status":"SUCCESS","success":"true","code":"OK"}')),
+    Fault("HTTP 204", page(204, b"")),
+)
+
+# gateway → does a later look-up, or the same order again, bring it home? (carried out, not carried out)
+COMES_HOME = {
+    "payerly": (True, True),  # found in the list; absent from it, the same order goes again
+    "paynow": (True, True),  # the same order under the same key
+    "pay3": (True, False),  # found as the one new entry of its list; absent, nobody repeats it
+    "examplepay": (True, False),  # the payment's status has moved; unmoved, nobody repeats it
+    "airpay": (False, False),  # no key and no reference: only people can tell
+}
+# Which call is the order: method and the end of its path.
+ORDERS = {
+    "payerly": ("PUT", "/refunds/"),
+    "paynow": ("POST", "/refunds"),
+    "pay3": ("POST", "/fiat-refund"),
+    "examplepay": ("POST", "/refund/create"),
+    "airpay": ("POST", "/refundtxn.php"),
+}
