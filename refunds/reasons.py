@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateways import registry
+
 FIRST_REASONS = {
     "Goods returned": "Your returned goods have arrived.",
     "Cancelled order": "Your order was cancelled.",
@@ -19,3 +21,14 @@ def create_reasons(apps: Any) -> None:
     reason_model = apps.get_model("refunds", "RefundReason")
     for name, wording in FIRST_REASONS.items():
         reason_model.objects.get_or_create(name=name, defaults={"wording": wording})
+
+
+def words_of(gateway: str) -> tuple[str, ...]:
+    """What a reason may be called at this gateway; () where any word goes, or none is sent."""
+    return tuple(registry.gateway_class(gateway).reason_words)
+
+
+def gateways_with_words() -> list[tuple[str, str]]:
+    """Name and label of the gateways that are sent a reason by a word of their own."""
+    kinds = [registry.gateway_class(name) for name in registry.names()]
+    return [(kind.name, kind.label) for kind in kinds if kind.reason_words]

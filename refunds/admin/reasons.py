@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from refunds import reasons
 from refunds.models import ReasonWord, RefundReason
+
+
+class WordForm(forms.ModelForm):
+    """Offers the gateways that take a word, and refuses one that they would not understand."""
+
+    gateway = forms.ChoiceField(choices=reasons.gateways_with_words, widget=UnfoldAdminSelectWidget)
+
+    class Meta:
+        model = ReasonWord
+        fields = ("gateway", "word")
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean()
+        gateway, word = found.get("gateway"), found.get("word", "")
+        if gateway and word and word not in (allowed := reasons.words_of(gateway)):
+            self.add_error("word", f"Write one of {', '.join(allowed)}, or leave it empty: then no reason is sent.")
+        return found
 
 
 class Words(TabularInline):
     model = ReasonWord
+    form = WordForm
     extra = 0
     can_delete = False
 

@@ -26,18 +26,35 @@ PEOPLE = {
     "approver": "Approvers",
     "approver2": "Approvers",
     "finance": "Finance",
+    "finance2": "Finance",
     "auditor": "Auditors",
     "admin": "",
 }
-# Who asks, for how much ("" is all of it), why, for which ticket, and what colleagues should know.
+# Who asks, of which account and currency, for how much ("" is all of it), why, for which ticket, and what colleagues
+# should know. How an amount ends chooses its story in the sandbox.
 ASKED = (
-    ("agent", "EUR", "10.00", "Goods returned", "T-2041", "The parcel is back, the seal unbroken."),
-    ("agent", "EUR", "", "Cancelled order", "T-2044", "Cancelled before it was packed."),
-    ("agent2", "EUR", "24.90", "Damaged or wrong item", "T-2047", "Photos are in the ticket. Blue instead of green."),
-    ("agent2", "JPY", "", "Not delivered", "T-2052", "The carrier confirms the loss."),
-    ("agent", "KWD", "2.500", "Goodwill", "T-2053", "A week late, third time this year."),
-    ("agent2", "EUR", "15.02", "Charged twice", "T-2056", "The sandbox loses its answer to amounts that end in 02."),
-    ("agent", "EUR", "12.01", "Goods returned", "T-2058", "The sandbox refuses amounts that end in 01."),
+    ("agent", "payerly-eu", "EUR", "10.00", "Goods returned", "T-2041", "The parcel is back, the seal unbroken."),
+    ("agent", "payerly-eu", "EUR", "", "Cancelled order", "T-2044", "Cancelled before it was packed."),
+    ("agent2", "payerly-eu", "EUR", "24.90", "Damaged or wrong item", "T-2047", "Photos are in the ticket."),
+    ("agent2", "payerly-eu", "JPY", "", "Not delivered", "T-2052", "The carrier confirms the loss."),
+    ("agent", "payerly-eu", "KWD", "2.500", "Goodwill", "T-2053", "A week late, third time this year."),
+    ("agent2", "payerly-eu", "EUR", "15.02", "Charged twice", "T-2056", "Its answer gets lost: ends in 02."),
+    ("agent", "payerly-eu", "EUR", "12.01", "Goods returned", "T-2058", "The sandbox refuses it: ends in 01."),
+    ("agent", "paynow-pl", "PLN", "25.00", "Goods returned", "T-2060", "Size M instead of L."),
+    (
+        "agent2",
+        "paynow-pl",
+        "PLN",
+        "18.20",
+        "Cancelled order",
+        "T-2061",
+        "Waits at Paynow, can be cancelled: ends in 20.",
+    ),
+    ("agent", "airpay-in", "INR", "150.00", "Not delivered", "T-2063", "Returned to the warehouse."),
+    ("agent2", "airpay-in", "INR", "90.02", "Goodwill", "T-2064", "Its answer gets lost, and Airpay keeps no key."),
+    ("agent", "pay3-br", "BRL", "30.00", "Damaged or wrong item", "T-2066", "The screen is scratched."),
+    ("agent2", "examplepay-br", "BRL", "", "Cancelled order", "T-2068", "The whole order, before it was packed."),
+    ("agent", "bank-transfer", "EUR", "40.00", "Goodwill", "T-2070", "By bank transfer; IBAN is in the ticket."),
 )
 
 
@@ -100,9 +117,9 @@ def _up_to_date(rows: list[PaymentRow | BadRow], now: datetime) -> list[PaymentR
 
 def _ask_for_refunds() -> str:
     asked: set[int] = set()
-    for name, currency, typed, reason, ticket, note in ASKED:
+    for name, account, currency, typed, reason, ticket, note in ASKED:
         amount = Money.parse(typed, currency).minor if typed else 1
-        payment = _newest(currency, amount, asked)
+        payment = _newest(account, currency, amount, asked)
         if payment is None:
             continue
         asked.add(payment.pk)
@@ -118,8 +135,12 @@ def _ask_for_refunds() -> str:
     return f"{len(asked)} refunds wait for approval"
 
 
-def _newest(currency: str, at_least: int, but: set[int]) -> Payment | None:
+def _newest(account: str, currency: str, at_least: int, but: set[int]) -> Payment | None:
     """The newest payment that such a refund can be asked of."""
-    rows = Payment.objects.filter(account__in=_playgrounds(), currency=currency, disputed_at=None)
-    free = rows.annotate(free_now=F("captured") - F("refunded") - F("held")).filter(free_now__gte=at_least)
+    rows = Payment.objects.filter(account__slug=account, account__in=_playgrounds(), currency=currency)
+    free = (
+        rows.filter(disputed_at=None)
+        .annotate(free_now=F("captured") - F("refunded") - F("held"))
+        .filter(free_now__gte=at_least)
+    )
     return free.exclude(pk__in=but).order_by("-captured_at").first()
