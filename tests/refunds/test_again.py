@@ -1,0 +1,143 @@
+""" "Can I press it again?", told from what a gateway can do and what was tried; the button and the service agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from gateways.contract import LookUp, Outcome, Repeat, Webhooks
+from gateways.payerly import Payerly
+from refunds import services, wording
+from refunds.admin.steps import STEPS
+from refunds.errors import WrongMoment
+from refunds.models import Attempt, Refund, Status
+from refunds.services.actor import Mouth
+from tests.builders import again, approved, ask, person
+from tests.refunds.test_record import standing_in, word
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def can(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Gives our gateway other abilities."""
+
+    def change(**abilities: Any) -> None:
+        monkeypatch.setattr(Payerly, "can", replace(Payerly.can, **abilities))
+
+    return change
+
+
+def unknown(minutes_ago: int = 60, n_sends: int = 1) -> Refund:
+    """A refund whose order went out so many minutes ago, so many times, without an answer."""
+    refund = standing_in("unknown")
+    sent = timezone.now() - timedelta(minutes=minutes_ago)
+    for fence in range(n_sends):
+        Attempt.objects.create(
+            refund=refund, kind="send", fence=fence, outcome="no_answer", started_at=sent, finished_at=sent
+        )
+    return refund
+
+
+def offered(refund: Refund) -> bool:
+    return STEPS["check"].fits(refund, person("fin", "Finance"))
+
+
+def test_a_list_by_our_key_makes_it_safe_after_the_quiet_window_only() -> None:
+    early = services.again(unknown(minutes_ago=1))
+    assert (early.is_safe, early.may_come) == (False, True)
+    assert early.not_before > timezone.now()
+    assert wording.press_again(Refund.objects.get()).startswith("Not before")
+
+
+def test_after_the_quiet_window_it_is_safe() -> None:
+    verdict = services.again(unknown(minutes_ago=60))
+    assert verdict.is_safe
+    assert wording.press_again(Refund.objects.get()).startswith("Yes")
+
+
+def test_not_for_ever_without_a_word() -> None:
+    assert not services.again(unknown(n_sends=5)).is_safe
+    assert services.again(Refund.objects.get()).not_before is None
+
+
+def test_never_where_they_keep_no_key_of_ours(can: Any) -> None:
+    can(repeat=Repeat.NEVER)
+    refund = unknown(minutes_ago=60 * 24 * 30)
+    assert not services.again(refund).is_safe
+    assert wording.press_again(refund).startswith("No.")
+    assert "pay twice" in wording.press_again(refund)
+
+
+def test_under_their_key_it_is_safe_at_once_and_until_the_window_ends(can: Any, monkeypatch: Any) -> None:
+    can(repeat=Repeat.WITHIN_WINDOW, look_up=LookUp.BY_REFERENCE)
+    monkeypatch.setattr(Payerly, "key_window", timedelta(hours=20))
+    verdict = services.again(unknown(minutes_ago=1))
+    assert verdict.is_safe
+    assert timedelta(hours=19) < verdict.not_after - timezone.now() < timedelta(hours=20)
+    refund = Refund.objects.get()
+    refund.attempts.update(started_at=timezone.now() - timedelta(hours=20, seconds=1))
+    assert not services.again(refund).is_safe
+    assert not offered(refund)
+    with pytest.raises(WrongMoment, match="cannot be asked"):
+        services.check_refund(refund.pk, person("fin", "Finance"))
+
+
+@pytest.mark.parametrize("repeat", [Repeat.AFTER_ABSENCE, Repeat.WITHIN_WINDOW])
+def test_a_word_of_theirs_ends_every_repeat(can: Any, repeat: Repeat, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Payerly, "key_window", timedelta(hours=20))
+    can(repeat=repeat)
+    refund = unknown()
+    services.record_update(refund.pk, word(refund, Outcome.UNCLEAR, reference=""), Mouth.LOOK_UP)
+    assert not services.again(again(refund)).is_safe
+
+
+def test_without_a_reference_there_is_nothing_to_ask_by(can: Any) -> None:
+    can(repeat=Repeat.NEVER, look_up=LookUp.BY_REFERENCE)
+    refund = unknown()
+    assert not services.can_be_settled(refund)
+    assert not offered(refund)
+    with pytest.raises(WrongMoment, match="Two people declare it"):
+        services.check_refund(refund.pk, person("fin", "Finance"))
+    Refund.objects.filter(pk=refund.pk).update(reference="theirs-1")
+    assert services.can_be_settled(again(refund))
+    assert offered(again(refund))
+
+
+def test_what_only_people_can_tell_calls_them_once_and_is_not_booked_again(can: Any) -> None:
+    can(repeat=Repeat.NEVER, look_up=LookUp.BY_REFERENCE)
+    refund = unknown()
+    services.settle_refund(refund.pk)
+    left = again(refund)
+    assert "cannot be asked" in left.needs_attention
+    assert left.ask_at is None
+    services.settle_refund(refund.pk)
+    assert again(refund).version == left.version
+
+
+def test_a_transfer_by_hand_waits_without_an_alarm(can: Any) -> None:
+    can(repeat=Repeat.NEVER, look_up=LookUp.NONE, webhooks=Webhooks.NONE)
+    refund = standing_in("processing")
+    services.settle_refund(refund.pk)
+    assert (again(refund).needs_attention, again(refund).ask_at) == ("", None)
+    assert "A person makes this transfer" in wording.next_step(again(refund))
+
+
+@pytest.mark.parametrize("status", ["requested", "approved", "processing"])
+def test_every_refund_that_is_not_final_says_whether_to_press_again(status: str) -> None:
+    refund = {"requested": ask, "approved": approved}.get(status, lambda: standing_in(status))()
+    assert wording.press_again(again(refund))
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "reversed"])
+def test_a_final_one_says_nothing_of_it(status: str) -> None:
+    assert wording.press_again(standing_in(status)) == ""
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.SUCCEEDED, Status.FAILED])
+def test_nothing_but_the_unknown_is_ever_repeated(status: Status) -> None:
+    assert not services.again(standing_in(status)).is_safe
