@@ -12,7 +12,7 @@ from django.utils import timezone
 from gateways.contract import LookUp, Nudge, RefundUpdate
 from gateways.registry import gateway_class
 from refunds import jobs
-from refunds.models import Account, Attempt, Delivery, Payment, Refund
+from refunds.models import Account, Attempt, Delivery, Payment, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import Mouth
 from refunds.services.due import wake_at
@@ -42,8 +42,8 @@ def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
     account = delivery.account
     about = Q(payment__reference=item.payment_reference) if item.payment_reference else Q(reference=item.reference)
     sent = Refund.objects.filter(about, account=account, sent_at__isnull=False)
-    on_their_way = sent.filter(status__in=AT_THE_GATEWAY)
-    refunds = list(on_their_way or sent.filter(reference=item.reference).exclude(reference=""))
+    # One that has succeeded can still come back, so a knock about it is worth a question, too.
+    refunds = list(sent.filter(status__in=(*AT_THE_GATEWAY, Status.SUCCEEDED)))
     for refund in refunds:
         soon = _soon(refund)
         if Refund.objects.filter(Q(ask_at=None) | Q(ask_at__gt=soon), pk=refund.pk).update(ask_at=soon):
