@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from refunds.models import Account, Refund
+from gateways.contract import Webhooks
+from gateways.registry import gateway_class
+from refunds.models import Refund
 from tests.browser.chrome import Visitor
-from tests.builders import alice, ask, bob, make_payment
+from tests.builders import ACCOUNTS, alice, ask, bob, make_payment
 from tests.house import House, until, until_status
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -24,29 +26,30 @@ def buttons(visitor: Visitor) -> list[str]:
     return visitor.page.locator(".desk-hero .desk-button").all_inner_texts()
 
 
-def ask_for_ten_of(desk: Visitor, email: str) -> None:
+def ask_for_ten_of(desk: Visitor, email: str, currency: str) -> None:
     """Find the customer's payment and fill in the form, as an agent."""
     desk.page.get_by_role("searchbox").fill(email)
     desk.page.get_by_role("button", name="Find").click()
     desk.page.get_by_role("link", name="order-1").click()
     desk.page.get_by_role("link", name="Request a refund").click()
-    expect(desk.page.get_by_label("Amount in EUR")).to_have_value("50.00")
-    desk.page.get_by_label("Amount in EUR").fill("10.00")
+    expect(desk.page.get_by_label(f"Amount in {currency}")).to_have_value("50.00")
+    desk.page.get_by_label(f"Amount in {currency}").fill("10.00")
     desk.page.get_by_label("Reason").select_option(label="Goods returned")
     desk.page.get_by_role("button", name="Request the refund").click()
     expect(desk.page.locator("body")).to_contain_text("waits for approval")
 
 
-def test_a_refund_is_asked_for_approved_in_the_list_and_comes_home(house: House, visit: Visit) -> None:
-    make_payment(captured=5000, reference="pay-1")
+@pytest.mark.parametrize("gateway", [name for name in ACCOUNTS if name != "manual"])
+def test_a_refund_is_asked_for_approved_in_the_list_and_comes_home(gateway: str, house: House, visit: Visit) -> None:
+    payment = house.sold(gateway)
+    label = gateway_class(gateway).label
     alice(), bob()
-    house.start_worker()
-    until(lambda: Account.objects.get().webhook_key)
+    house.open_doors()
     desk = visit()
 
     # Alice, an agent, finds the payment by the customer's e-mail and asks for 10.00 of it.
     desk.log_in("alice")
-    ask_for_ten_of(desk, "anna@example.com")
+    ask_for_ten_of(desk, "anna@example.com", payment.currency)
 
     # She is offered to withdraw it, not to approve it.
     assert buttons(desk) == ["Withdraw"]
@@ -58,23 +61,25 @@ def test_a_refund_is_asked_for_approved_in_the_list_and_comes_home(house: House,
     desk.page.get_by_role("link", name="Waiting for your decision").click()
     desk.pick(refund.number)
     desk.run("Approve and send selected")
-    expect(desk.page.locator("main, .desk").first).to_contain_text("10.00\xa0EUR")
+    expect(desk.page.locator("main, .desk").first).to_contain_text(f"10.00\xa0{payment.currency}")
     assert not refund.approvals.exists()
     desk.page.get_by_role("button", name="Approve and send").click()
     expect(desk.page.locator("body")).to_contain_text("1 done")
 
     # The page says how it ended, and its journal who did what.
     until_status(refund, "succeeded")
-    until(lambda: refund.events.filter(step="confirmed").exists())
+    if gateway_class(gateway).can.webhooks is Webhooks.SPEAK:
+        until(lambda: refund.events.filter(step="confirmed").exists())
     desk.go(page_of(refund))
-    expect(desk.page.locator(".desk-headline .desk-tag")).to_have_text("succeeded")
+    expect(desk.page.locator(".desk-headline .desk-tag").first).to_have_text("succeeded")
     journal = desk.page.locator(".desk-timeline > li.event").all_inner_texts()
-    for line, words in zip(journal, ("alice", "bob", "worker", "Payerly", "webhook", "look-up"), strict=True):
+    for line, words in zip(journal, ("alice", "bob", "worker", label), strict=False):
         assert words in line
+    assert "look-up" in journal[-1]
     desk.page.get_by_role("button", name="Copy").click()
     expect(desk.page.get_by_role("button", name="Copied")).to_be_visible()
     (movement,) = house.sandbox.ledger()
-    assert (movement["key"], movement["minor"], movement["currency"]) == (str(refund.key), 1000, "EUR")
+    assert (movement["payment"], movement["minor"], movement["currency"]) == (payment.reference, 1000, payment.currency)
 
 
 def test_the_agent_reads_why_a_refund_was_rejected(house: House, visit: Visit) -> None:
