@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from urllib.parse import quote
 
+from gateways import reading
 from gateways.contract import (
+    Assumption,
     Capabilities,
     Delivery,
     Gateway,
@@ -22,26 +24,13 @@ from gateways.contract import (
 )
 from gateways.errors import BadWebhook, Misconfigured, NoAnswer
 from gateways.http import can_be_called_back
-from gateways.reading import (
-    amount_at,
-    json_of,
-    moment_of,
-    name_at,
-    object_at,
-    objects_at,
-    outcome_table,
-    seconds_at,
-    text_at,
-    unreadable_is,
-    whole_at,
-)
 from gateways.signing import rsa_public_key, verify_rsa_sha256
 from gateways.strictjson import Object, parse
 
 # No length or alphabet of an id is documented; this is what every system carries.
 PLAIN_ID = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z", re.ASCII)
 CUSTOM_FIELDS = re.compile(r"\Acf[1-5]=(reason|note)(,cf[1-5]=(reason|note))*\Z")
-LONGEST_FIELD, LONGEST_DETAIL = 255, 500
+LONGEST_FIELD = 255
 REFUSALS = (400, 404, 422)  # definite only with their own error block in the body
 # What they tell beside the essentials: our words for it, and where it stands.
 DETAILS = {
@@ -50,11 +39,11 @@ DETAILS = {
     "txnId": ("Their transaction number", "object", "txnId"),
     "orderId": ("Their order number", "object", "orderId"),
     "rrn": ("The bank's retrieval number (RRN)", "object", "additionalInfo", "rrn"),
-    "convAmount": ("Amount after conversion", "object", "convAmount", "value"),
+    "convAmount": ("Amount after conversion", "object", "convAmount"),
     "createdAt": ("Created there", "object", "createdAt"),
     "changedAt": ("Status changed there", "object", "status", "changedAt"),
     "traceId": ("Trace number for their support", "error", "traceId"),
-    "errors": ("What they object to", "error", "description"),
+    "errors": ("What they object to", "error", "details"),
 }
 
 
@@ -79,15 +68,36 @@ class Payerly(Gateway):
     webhook_key_setting = "SIGNKEY_PEM"
     detail_labels = {name: label for name, (label, *_) in DETAILS.items()}
     customer_detail = "rrn"
+    payment_named = "paymentId"
+    where_to_look = "Payerly's screens, the refunds of the payment: compare refundId (our key) and amount."
+    assumptions = (
+        Assumption(
+            "payerly-status-words",
+            "The words in STATUS_SUCCEEDED and STATUS_FAILED are ends and mean this; every other word is none.",
+            is_critical=True,
+            setting="STATUS_SUCCEEDED",
+        ),
+        Assumption("payerly-second-put", "A second PUT of one id is the same refund.", is_critical=True),
+        Assumption(
+            "payerly-absence",
+            "Their list is whole; what it lacks after the quiet window never arrived. 404 with a code is an empty one.",
+            is_critical=True,
+            setting="QUIET_WINDOW_SECONDS",
+        ),
+        Assumption("payerly-refusals", "400, 404 or 422 with an error code is final.", is_critical=True),
+        Assumption("payerly-list", "Refunds are listed as items, each with our refundId.", shown_by_look_up=True),
+        Assumption("payerly-token", "The token goes out as a Bearer token.", shown_by_look_up=True),
+        Assumption("payerly-callbacks", "Callbacks about refunds come signed, and want any 2xx."),
+    )
 
     def __init__(self, config: Mapping[str, str]) -> None:
         super().__init__(config)
-        self._outcomes = outcome_table(self.config)
+        self._outcomes = reading.outcome_table(self.config)
         if not CUSTOM_FIELDS.match(self.config["CUSTOM_FIELDS"]):
             raise Misconfigured("CUSTOM_FIELDS reads like cf1=reason,cf2=note.")
         self._fields = dict(pair.split("=") for pair in self.config["CUSTOM_FIELDS"].split(","))
         self._headers = {"Authorization": f"Bearer {self.config['TOKEN']}", "Accept": "application/json"}
-        self.quiet_window = seconds_at(self.config, "QUIET_WINDOW_SECONDS")
+        self.quiet_window = reading.seconds_at(self.config, "QUIET_WINDOW_SECONDS")
 
     def check(self, order: RefundOrder) -> str:
         if not (PLAIN_ID.match(order.key) and PLAIN_ID.match(order.payment_reference)):
@@ -112,37 +122,37 @@ class Payerly(Gateway):
     def refund(self, order: RefundOrder) -> RefundUpdate:
         headers = self._headers | {"Content-Type": "application/json"}
         answer = self.http.send("PUT", f"/refunds/{quote(order.key, safe='')}", headers=headers, body=self.body(order))
-        told = json_of(answer, self.label, (200, *REFUSALS))
-        with unreadable_is(NoAnswer, "Payerly's answer"):
+        told = reading.json_of(answer, self.label, (200, *REFUSALS))
+        with reading.unreadable_is(NoAnswer, "Payerly's answer"):
             return self._update(told) if answer.status == 200 else refusal(told)
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
         path = f"/payments/{quote(order.payment_reference, safe='')}/refunds"
         answer = self.http.send("GET", path, headers=self._headers)
-        told = json_of(answer, self.label, (200, 404))
-        with unreadable_is(NoAnswer, "Payerly's list of refunds"):
+        told = reading.json_of(answer, self.label, (200, 404))
+        with reading.unreadable_is(NoAnswer, "Payerly's list of refunds"):
             if answer.status == 404 and refusal(told):  # an absence only in their own error block
                 return []
             return self._updates(told)
 
     def webhook_key(self) -> str:
-        told = json_of(self.http.send("GET", "/signkey", headers={"Accept": "application/json"}), self.label)
-        with unreadable_is(NoAnswer, "Payerly's key"):
-            rsa_public_key(text_at(told, "pem"))
-        return text_at(told, "pem")
+        told = reading.json_of(self.http.send("GET", "/signkey", headers={"Accept": "application/json"}), self.label)
+        with reading.unreadable_is(NoAnswer, "Payerly's key"):
+            rsa_public_key(reading.text_at(told, "pem"))
+        return reading.text_at(told, "pem")
 
     def verify_webhook(self, delivery: Delivery) -> None:
-        with unreadable_is(Misconfigured, "Payerly's public key (SIGNKEY_PEM)"):
+        with reading.unreadable_is(Misconfigured, "Payerly's public key (SIGNKEY_PEM)"):
             key = rsa_public_key(self.config["SIGNKEY_PEM"])
         verify_rsa_sha256(key, delivery.headers.get("signature", ""), delivery.body)
 
     def read_webhook(self, delivery: Delivery) -> list[RefundUpdate | Nudge]:
-        with unreadable_is(BadWebhook, "Payerly's delivery"):
+        with reading.unreadable_is(BadWebhook, "Payerly's delivery"):
             told = parse(delivery.body)
-            kind = name_at(told, "type")
+            kind = reading.name_at(told, "type")
             if kind == "REFUND":
                 return [self._update(told)]
-            return [Nudge(payment_reference=name_at(told, "object", "paymentId"))] if kind == "PAYMENT" else []
+            return [Nudge(payment_reference=reading.name_at(told, "object", "paymentId"))] if kind == "PAYMENT" else []
 
     def _custom(self, order: RefundOrder) -> dict[str, str]:
         return {field: text for field, source in self._fields.items() if (text := getattr(order, source))}
@@ -150,53 +160,41 @@ class Payerly(Gateway):
     def _updates(self, told: Object) -> list[RefundUpdate]:
         if not isinstance(told.get("items"), list) or error_code(told):
             raise ValueError("The list is missing, or an error stands beside it.")
-        updates = [self._update(item) for item in objects_at(told, "items")]
+        updates = [self._update(item) for item in reading.objects_at(told, "items")]
         if len({update.key for update in updates}) < len(updates):
             raise ValueError("One refund stands in it twice.")
         return updates
 
     def _update(self, told: Object) -> RefundUpdate:
         """One REFUND envelope; without a status, as with an error alone, it says nothing."""
-        if text_at(told, "type") != "REFUND":
+        if reading.text_at(told, "type") != "REFUND":
             raise ValueError("It is not about a refund.")
         code = error_code(told)
         speaker = ("error",) if code else ("object", "status")
-        outcome = self._outcomes.get(name_at(told, "object", "status", "value"), Outcome.UNCLEAR)
-        if (amount := amount_at(told, "object", "amount")) is None and outcome is Outcome.SUCCEEDED:
+        outcome = self._outcomes.get(reading.name_at(told, "object", "status", "value"), Outcome.UNCLEAR)
+        if (amount := reading.amount_at(told, "object", "amount")) is None and outcome is Outcome.SUCCEEDED:
             raise ValueError("It says that money moved, but not how much.")
         return RefundUpdate(
             outcome=outcome,
-            reference=name_at(told, "object", "txnId", needed=False),
-            key=name_at(told, "object", "refundId"),
-            payment_reference=name_at(told, "object", "paymentId"),
+            reference=reading.name_at(told, "object", "txnId", needed=False),
+            key=reading.name_at(told, "object", "refundId"),
+            payment_reference=reading.name_at(told, "object", "paymentId"),
             amount=amount,
             code=code,
-            message=text_at(told, *speaker, "description"),
-            occurred_at=moment_of(text_at(told, "object", "status", "changedAt")),
-            details=details(told),
+            message=reading.text_at(told, *speaker, "description"),
+            occurred_at=reading.moment_of(reading.text_at(told, "object", "status", "changedAt")),
+            details=reading.details_at(told, DETAILS),
         )
 
 
 def refusal(told: Object) -> RefundUpdate:
     """Their "no". Raises ValueError when their error block is not there, or a refund beside it."""
-    if not (code := error_code(told)) or object_at(told, "object"):
+    if not (code := error_code(told)) or reading.object_at(told, "object"):
         raise ValueError("A refusal without their error code, or with a refund in it, is none.")
-    return RefundUpdate(Outcome.FAILED, code=code, message=text_at(told, "error", "description"), details=details(told))
+    message, found = reading.text_at(told, "error", "description"), reading.details_at(told, DETAILS)
+    return RefundUpdate(Outcome.FAILED, code=code, message=message, details=found)
 
 
 def error_code(told: Object) -> str:
     """Their error code as text; 0 is their "no error"."""
-    return str(whole_at(told, "error", "code") or "")
-
-
-def details(told: Object) -> dict[str, str]:
-    found = {name: text_at(told, *path) for name, (_, *path) in DETAILS.items()}
-    found["convAmount"] = f"{found['convAmount']} {text_at(told, 'object', 'convAmount', 'currency')}".strip()
-    found["errors"] = "; ".join(objection(detail) for detail in objects_at(told, "error", "details"))
-    return {name: text[:LONGEST_DETAIL] for name, text in found.items() if text}
-
-
-def objection(detail: Object) -> str:
-    """One entry of error.details in a line: what, why and in which fields."""
-    fields = [f"{text_at(field, 'name')} {text_at(field, 'value')}".strip() for field in objects_at(detail, "fields")]
-    return ": ".join(filter(None, (text_at(detail, "value"), text_at(detail, "description"), ", ".join(fields))))
+    return str(reading.whole_at(told, "error", "code") or "")

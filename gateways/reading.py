@@ -2,26 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
+
+from defusedxml.ElementTree import ParseError, fromstring
 
 from gateways.contract import Outcome
 from gateways.errors import GatewayError, Misconfigured, NoAnswer
 from gateways.http import Response, retry_after
 from gateways.money import Money, exponent
-from gateways.strictjson import Object, parse
+from gateways.strictjson import Object, decode, parse, without_doubles
 
 LONGEST_NAME = 100  # an id that no table of ours could keep is none
+LONGEST_DETAIL = 500
+MOST_FIELDS = 100  # of a form
 
 
-def json_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,)) -> Object:
-    """The JSON of an answer. Raises NoAnswer for a status that settles nothing and for a text that cannot be read."""
+def json_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,), *, may_be_wrapped: bool = False) -> Object:
+    """The JSON of an answer. Raises NoAnswer for a status that settles nothing and for a text that cannot be read.
+
+    `may_be_wrapped`: an array of one object alone counts as the object.
+    """
+    body = body_of(answer, who, statuses)
+    if may_be_wrapped and (stripped := body.strip(b" \t\r\n"))[:1] + stripped[-1:] == b"[]":
+        body = stripped[1:-1]
+    with unreadable_is(NoAnswer, f"The answer of {who} (HTTP status {answer.status})"):
+        return parse(body)
+
+
+def body_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,)) -> bytes:
+    """The body of an answer, unread. Raises NoAnswer for a status that settles nothing."""
     if answer.status not in statuses:
         wait = retry_after(answer.headers.get("retry-after", ""))
         raise NoAnswer(f"{who} answered with HTTP status {answer.status}, which settles nothing.", wait)
-    with unreadable_is(NoAnswer, f"The answer of {who} (HTTP status {answer.status})"):
-        return parse(answer.body)
+    return answer.body
+
+
+def form_of(raw: bytes) -> Object:
+    """The fields of a form in UTF-8, each once and all texts. Raises ValueError for anything else."""
+    pairs = parse_qsl(
+        decode(raw), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS
+    )
+    return without_doubles([*pairs])
+
+
+def xml_of(raw: bytes, *path: str) -> Object:
+    """The texts in the one element at a path from the root, by name. Raises ValueError for anything else.
+
+    Whatever the text says its encoding is, it is UTF-8; it has no DTD and no entities; no name stands twice.
+    """
+    try:
+        found = [fromstring(decode(raw), forbid_dtd=True)]
+    except ParseError as error:
+        raise ValueError(f"The text is not XML: {error}.") from None
+    for depth, name in enumerate(path):
+        found = [inner for outer in found for inner in outer if inner.tag == name] if depth else found
+        if len(found) != 1 or found[0].tag != name:
+            raise ValueError(f"There is not one {name} in it.")
+    if any(len(field) for field in found[0]):
+        raise ValueError("A field holds more than a text.")
+    return without_doubles([(field.tag, (field.text or "").strip()) for field in found[0]])
 
 
 @contextmanager
@@ -53,6 +96,12 @@ def text_at(value: Object, *path: str) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{path[-1]} is not a text.")
     return text
+
+
+def word_at(value: Object, *path: str) -> str:
+    """The text at a path, or the whole number or boolean that some write for it, as text; missing or null is ""."""
+    word = object_at(value, *path[:-1]).get(path[-1])
+    return json.dumps(word) if isinstance(word, int) else text_at(value, *path)
 
 
 def whole_at(value: Object, *path: str) -> int | None:
@@ -100,6 +149,25 @@ def moment_of(text: str) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def details_at(told: Object, table: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What they tell beside the essentials, by a table of name → (label, *path), cut to 500 characters each.
+
+    It is for people, so any type will do; what is missing or empty is left out.
+    """
+    found = {name: line_of(object_at(told, *path[:-1]).get(path[-1])) for name, (_, *path) in table.items()}
+    return {name: text[:LONGEST_DETAIL] for name, text in found.items() if text}
+
+
+def line_of(value: object) -> str:
+    """A JSON value in one line: {value, currency} as "13.61 USD", lists by semicolons, what is nested by colons."""
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(line_of, value)))
+    if isinstance(value, dict):
+        is_flat = not any(isinstance(inner, dict | list) for inner in value.values())
+        return (" " if is_flat else ": ").join(filter(None, map(line_of, value.values())))
+    return "" if value is None else str(value)
 
 
 def outcome_table(config: Mapping[str, str]) -> dict[str, Outcome]:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from gateways.contract import Delivery, Nudge, Outcome, RefundOrder
+from gateways.contract import Delivery, Nudge, Outcome, RefundOrder, RefundUpdate
 from gateways.errors import BadWebhook, Misconfigured, NoAnswer
 from gateways.money import Money
 from gateways.payerly import Payerly
@@ -140,7 +140,7 @@ def test_what_the_wire_cannot_carry_is_said_before_sending(change):
         ("succeeded", Outcome.SUCCEEDED),
         ("declined", Outcome.FAILED),
         ("unheard_word", Outcome.UNCLEAR),
-        ("page_sample_repaired", Outcome.UNCLEAR),
+        ("seed_answer_repaired", Outcome.UNCLEAR),
         ("error_with_status", Outcome.FAILED),
     ],
 )
@@ -181,9 +181,50 @@ def test_an_answer_is_read_in_full():
 
 def test_the_echo_is_what_they_said_and_not_what_we_asked():
     assert told("another_amount").amount == Money(9900, "EUR")
-    assert told("page_sample_repaired").key == "string"
+    assert told("seed_answer_repaired").key == "string"
     refusal = told("refused", 400)
     assert (refusal.key, refusal.payment_reference, refusal.amount) == ("", "", None)
+
+
+def test_the_answer_that_their_page_prints_is_not_json_and_settles_nothing():
+    with pytest.raises(NoAnswer, match="not JSON"):
+        told("seed_answer")
+
+
+def test_the_printed_answer_with_its_comma_mended_is_read_in_full_and_its_word_is_no_end():
+    update = told("seed_answer_repaired")
+    assert update == RefundUpdate(
+        Outcome.UNCLEAR,
+        reference="string",
+        key="string",
+        payment_reference="string",
+        amount=Money(763501, "USD"),
+        code="65535",
+        message="string",
+        occurred_at=datetime(2019, 8, 24, 14, 15, 22, tzinfo=UTC),
+        details={
+            "status": "string",
+            "statusDescription": "string",
+            "txnId": "string",
+            "orderId": "string",
+            "rrn": "4434636542976",
+            "convAmount": "7635.01 USD",
+            "createdAt": "2019-08-24T14:15:22Z",
+            "changedAt": "2019-08-24T14:15:22Z",
+            "traceId": "string",
+            "errors": "string: string: string string string",
+        },
+    )
+
+
+def test_a_detail_of_another_type_is_shown_and_spoils_nothing():
+    odd = json.loads(recorded("payerly", "accepted"))
+    odd["object"]["additionalInfo"]["rrn"] = 606012345678
+    odd["object"]["convAmount"] = {"value": None}
+    update = answer_to("refund", 200, json.dumps(odd).encode())
+    assert update.outcome is Outcome.PROCESSING
+    assert update.details["rrn"] == "606012345678"
+    assert "convAmount" not in update.details
 
 
 def test_a_moment_that_cannot_be_read_is_left_out():
@@ -195,7 +236,7 @@ def test_their_error_block_is_a_definite_no(status):
     update = told("refused", status)
     assert update.outcome is Outcome.FAILED
     assert (update.code, update.message) == ("2007", "The payment is charged back.")
-    assert update.details == {"traceId": "tr-88", "errors": "chargeback: A dispute is open: paymentId pay-77"}
+    assert update.details == {"traceId": "tr-88", "errors": "chargeback: A dispute is open: paymentId body pay-77"}
 
 
 @pytest.mark.parametrize("status", [201, 202, 301, 307, 401, 403, 405, 408, 409, 425, 429, 500, 502, 503, 504])
@@ -214,7 +255,7 @@ def test_a_wish_to_wait_is_passed_on():
 @pytest.mark.parametrize(
     "story",
     [
-        "page_sample",
+        "seed_answer",
         "error_alone",
         "refund_not_named",
         "payment_not_named",
@@ -233,7 +274,7 @@ def test_an_answer_with_a_doubt_in_it_settles_nothing(story):
 
 @pytest.mark.parametrize("status", [400, 404, 422])
 @pytest.mark.parametrize(
-    "story", ["refused_without_code", "error_with_status", "succeeded", "page_sample", "code_as_text"]
+    "story", ["refused_without_code", "error_with_status", "succeeded", "seed_answer", "code_as_text"]
 )
 def test_a_no_with_a_doubt_in_it_is_none(story, status):
     with pytest.raises(NoAnswer):
@@ -388,4 +429,4 @@ def test_a_delivery_that_cannot_be_read_is_refused(body):
     with pytest.raises(BadWebhook):
         payerly().read_webhook(Delivery({}, body))
     with pytest.raises(BadWebhook):
-        payerly().read_webhook(Delivery({}, recorded("payerly", "page_sample")))
+        payerly().read_webhook(Delivery({}, recorded("payerly", "seed_answer")))

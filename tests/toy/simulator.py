@@ -9,6 +9,7 @@ import secrets
 from gateways.sandbox.desk import Order, Reply
 from gateways.sandbox.ledger import Refund
 from gateways.sandbox.simulator import Request, SimulatedGateway
+from gateways.sandbox.stories import STORIES
 
 TOKEN = "sandbox-toy-token-0123456789"
 WORDS = {"waiting": "running", "processing": "running", "succeeded": "paid", "failed": "dead", "cancelled": "dead"}
@@ -51,7 +52,8 @@ class Simulator(SimulatedGateway):
 def shown(refund: Refund) -> dict:
     state = WORDS.get(refund.status, "odd")
     names = {"number": refund.reference, "id": refund.key, "of": refund.payment}
-    return {**names, "cents": refund.minor, "state": state, "colour": "red"}
+    cents = refund.minor + STORIES[refund.story].shown_too_much
+    return {**names, "cents": cents, "state": state, "colour": "red"}
 
 
 def reply(status: int, value: dict) -> Reply:
