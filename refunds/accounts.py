@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -53,6 +54,11 @@ def mode_of(slug: str) -> str:
     return mode
 
 
+def accepted_assumptions(slug: str) -> list[str]:
+    """The ids in the account's ACCEPT_ASSUMPTIONS."""
+    return [name for entry in _value(f"{prefix_of(slug)}_ACCEPT_ASSUMPTIONS").split(",") if (name := entry.strip())]
+
+
 def config_of(slug: str) -> dict[str, str]:
     """The account's keys as its gateway names them; what is not set is left out. Raises Misconfigured."""
     gateway = configured().get(slug)
@@ -79,6 +85,15 @@ def connect(account: Account) -> Gateway:
     connector = registry.build(gateway, config)
     connector.http.deadline = timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
     return connector
+
+
+def is_loopback(host: str) -> bool:
+    """Does this host stand on this very machine?"""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def callback_url(account: Account) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,8 +14,8 @@ from django.db import connections
 from gateways import registry
 from gateways.contract import Gateway
 from gateways.errors import Misconfigured
-from refunds import accounts, guards
-from refunds.models import Refund
+from refunds import accounts, assumptions, guards
+from refunds.models import Account, Refund
 
 SHORTEST_KEY, FEWEST_DIFFERENT = 50, 5  # what Django's own deployment check asks for
 SHORTEST_SECRET = 16
@@ -89,9 +88,9 @@ def _check_url(slug: str, mode: str, url: str, kind: type[Gateway]) -> Iterator[
         host = urlsplit(url).hostname or ""
     except ValueError:
         host = ""
-    if not host or (urlsplit(url).scheme != "https" and not is_loopback(host)):
+    if not host or (urlsplit(url).scheme != "https" and not accounts.is_loopback(host)):
         yield Error(f"{name} must be an https address: credentials never travel in the clear.", id="refunds.E013")
-    elif mode == "live" and (is_loopback(host) or "sandbox" in host or stands_at(url, "sandbox", kind)):
+    elif mode == "live" and (accounts.is_loopback(host) or "sandbox" in host or stands_at(url, "sandbox", kind)):
         yield Error(
             f"Account {slug} is live, but {name} leads to {host}: set the live address, or {name[:-4]}_MODE=sandbox.",
             id="refunds.E011",
@@ -107,7 +106,7 @@ def _check_url(slug: str, mode: str, url: str, kind: type[Gateway]) -> Iterator[
 @register(Tags.security)
 def check_public_url(**kwargs: Any) -> list[Error]:
     url = urlsplit(settings.PUBLIC_URL)
-    is_at_home = settings.DEBUG and url.scheme == "http" and is_loopback(url.hostname or "")
+    is_at_home = settings.DEBUG and url.scheme == "http" and accounts.is_loopback(url.hostname or "")
     is_fine = (url.scheme == "https" and url.hostname and not url.query and not url.fragment) or is_at_home
     if not settings.PUBLIC_URL or is_fine:
         return []
@@ -133,7 +132,9 @@ def _remote_host(database: dict[str, Any]) -> str:
     if options.get("service"):
         return f"service {options['service']}"
     named = options.get("hostaddr") or options.get("host") or database.get("HOST") or os.environ.get("PGHOST", "")
-    hosts = [host for host in str(named).split(",") if host and not host.startswith("/") and not is_loopback(host)]
+    hosts = [
+        host for host in str(named).split(",") if host and not host.startswith("/") and not accounts.is_loopback(host)
+    ]
     return hosts[0] if hosts else ""
 
 
@@ -171,6 +172,41 @@ def check_database(databases: Iterable[str] | None = None, **kwargs: Any) -> lis
         for look in (looks[connections[alias].vendor], _check_cache, _check_guards)
         for error in look(connections[alias])
     ]
+
+
+@register(Tags.database)
+def check_assumptions(databases: Iterable[str] | None = None, **kwargs: Any) -> list[Error]:
+    """What is only assumed about the gateways of live accounts; a database that was never migrated is not asked."""
+    if "default" not in (databases or ()):
+        return []
+    tables = connections["default"].introspection.table_names()
+    try:
+        named = accounts.configured() if Account._meta.db_table in tables else {}
+    except Misconfigured:
+        return []  # check_accounts says it
+    rows = {row.slug: row for row in Account.objects.filter(slug__in=named)}
+    wanted = [rows.get(slug) or Account(slug=slug, gateway=gateway) for slug, gateway in named.items()]
+    return [error for account in wanted for error in _check_assumptions(account)]
+
+
+def _check_assumptions(account: Account) -> Iterator[Error]:
+    name, label = (
+        f"{accounts.prefix_of(account.slug)}_ACCEPT_ASSUMPTIONS",
+        registry.gateway_class(account.gateway).label,
+    )
+    if unknown := assumptions.unknown_ids(account):
+        yield Error(f"{name} names {', '.join(unknown)}, which nobody assumes about {label}.", id="refunds.E019")
+    try:
+        is_live = accounts.mode_of(account.slug) == Account.Mode.LIVE
+    except Misconfigured:
+        return  # check_accounts says it
+    if is_live and (unproved := assumptions.unproved(account)):
+        whole = ",".join([*accounts.accepted_assumptions(account.slug), *unproved])
+        yield Error(
+            f"Account {account} is live, but nobody has proved or accepted {', '.join(unproved)}: "
+            f"read them by manage.py certify {account}, ask {label}, and accept what is true by {name}={whole}.",
+            id="refunds.E018",
+        )
 
 
 def _check_sqlite(connection: Any) -> Iterator[Error]:
@@ -221,14 +257,6 @@ def _ask(connection: Any, question: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(question)
         return cursor.fetchone()[0]
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
 
 
 def stands_at(url: str, mode: str, kind: type[Gateway]) -> bool:

@@ -12,10 +12,11 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from refunds import accounts, policy, services
+from refunds import accounts, capabilities, policy, services
 from refunds.admin.desk import OwnPage
 from refunds.errors import RefundError
 from refunds.models import Account
+from refunds.templatetags.desk import mode
 
 STEPS = {
     "pause": (services.pause_account, "is paused: nothing is sent through it"),
@@ -32,9 +33,9 @@ class AccountAdmin(OwnPage):
     list_display = ("slug", "gateway", "shown_mode", "is_active", "shown_pause", "shown_key")
     actions = None
 
-    @display(description="Mode", label={"sandbox": "info", "live": "danger"})
+    @display(description="Mode", ordering="mode")
     def shown_mode(self, account: Account) -> str:
-        return account.mode
+        return mode(account)
 
     @display(description="Paused", label={"paused": "warning"})
     def shown_pause(self, account: Account) -> str:
@@ -53,6 +54,7 @@ class AccountAdmin(OwnPage):
             "key": services.fingerprint(found.webhook_key),
             "offered": services.fingerprint(found.webhook_key_offered) if key_is_offered(found) else "",
             "may_decide": request.user.has_perm(policy.ACCOUNTS),
+            "card": capabilities.card_of(found),
             "n_waiting": found.refunds.filter(status="approved").count(),
         }
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
 from gateways.errors import Misconfigured
@@ -18,3 +19,4 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for line in changes or ["Accounts are as the environment says."]:
             self.stdout.write(line)
+        self.check(tags=[Tags.database], databases=["default"])  # what a live account still lacks

@@ -1,0 +1,102 @@
+"""What a gateway can do, in plain words: on the account's page and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+
+from gateways import registry
+from gateways.contract import Gateway, LookUp, Repeat, Webhooks
+from gateways.errors import Misconfigured
+from refunds import accounts
+from refunds.assumptions import Standing, standing_of
+from refunds.models import Account
+
+LOOK_UP = {
+    LookUp.NONE: "Not possible. People look in their screens and declare what became of it.",
+    LookUp.BY_REFERENCE: "By their reference: not before they have answered with one.",
+    LookUp.BY_KEY: "By our own key, even when their answer was lost.",
+    LookUp.BY_PAYMENT: "By the payment: what they show is compared with what they showed before.",
+}
+REPEAT = {
+    Repeat.NEVER: "Never. After no answer a second order could pay twice.",
+    Repeat.AFTER_ABSENCE: "Under the same key, once a look-up has not found it and the quiet window is over.",
+    Repeat.WITHIN_WINDOW: "Under the same key, for as long as they honour it.",
+}
+WEBHOOKS = {
+    Webhooks.NONE: "None about refunds: we ask.",
+    Webhooks.KNOCK: "They only knock: what they say is not believed, and we ask at once.",
+    Webhooks.SPEAK: "Signed: believed at once, and looked up all the same.",
+}
+UNITS = (("day", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)))
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything that is known of one account's gateway; `trouble` says why the account cannot be used."""
+
+    label: str
+    abilities: Sequence[tuple[str, str]]
+    assumptions: Sequence[Standing]
+    trouble: str = ""
+
+
+def card_of(account: Account) -> Card | None:
+    """The capability card; None for a gateway that this installation does not know (any more)."""
+    try:
+        kind = registry.gateway_class(account.gateway)
+    except Misconfigured:
+        return None
+    try:
+        return Card(kind.label, abilities(accounts.connect(account)), standing_of(account))
+    except Misconfigured as trouble:
+        return Card(kind.label, abilities(kind), standing_of(account), str(trouble))
+
+
+def abilities(gateway: Gateway | type[Gateway]) -> list[tuple[str, str]]:
+    """Label and sentence for each capability; with its settings where they are known."""
+    can = gateway.can
+    return [
+        ("Part of a payment", "Yes." if can.partial else "No, only all of it."),
+        (
+            "Several refunds of one payment",
+            "At the same time." if can.several else "One after the other: the next waits.",
+        ),
+        ("Asking what became of it", LOOK_UP[can.look_up]),
+        ("The same order again", REPEAT[can.repeat]),
+        ("Cancelling there", "Until they have begun to pay." if can.cancel else "Not possible."),
+        ("Webhooks", WEBHOOKS[can.webhooks]),
+        ("When we ask", plan(gateway.poll_plan)),
+        ("Quiet window", _quiet(gateway.quiet_window)),
+        ("Key window", _key(gateway)),
+    ]
+
+
+def plan(pauses: Sequence[timedelta]) -> str:
+    """A poll plan in words, at the pace of this installation."""
+    if not pauses:
+        return "Never by ourselves."
+    spans = [span(pause * settings.POLL_PACE) for pause in pauses]
+    return f"After {', '.join(spans[:-1])}, then every {spans[-1]}." if spans[1:] else f"Every {spans[0]}."
+
+
+def span(pause: timedelta) -> str:
+    """1 day, 20 h, 15 min, 2.5 s."""
+    for unit, length in UNITS:
+        if pause >= length and not pause % length:
+            n_units = pause // length
+            return f"{n_units}\N{NO-BREAK SPACE}{unit}{'s' if unit == 'day' and n_units > 1 else ''}"
+    return f"{pause.total_seconds():g}\N{NO-BREAK SPACE}s"
+
+
+def _quiet(window: timedelta) -> str:
+    return f"{span(window)}: an order that is unseen for so long can no longer arrive." if window else "None."
+
+
+def _key(gateway: Gateway | type[Gateway]) -> str:
+    if gateway.key_window:
+        return f"{span(gateway.key_window)}: they honour our key for so long."
+    return "No end of it is known." if gateway.can.repeat is not Repeat.NEVER else "They keep no key of ours."
