@@ -39,6 +39,7 @@ FROZEN = {
         "ticket",
         "reference",
         "evidence",
+        "evidence_name",
         "proposed_by_id",
         "proposed_at",
     ),
@@ -94,6 +95,17 @@ GUARDS: tuple[Guard, ...] = (
         "UPDATE",
         "A declaration that has ended stays as it is.",
         'OLD."confirmed_at" IS NOT NULL OR OLD."dropped_at" IS NOT NULL',
+    ),
+    *(
+        Guard(
+            f"guard_declaration_second_person_{event.lower()}",
+            "refunds_declaration",
+            event,
+            "Whoever asked for a refund does not confirm what became of it.",
+            'NEW."confirmed_by_id" IS NOT NULL AND EXISTS (SELECT 1 FROM refunds_refund AS asked '
+            'WHERE asked.id = NEW."refund_id" AND asked.requested_by_id = NEW."confirmed_by_id")',
+        )
+        for event in ("INSERT", "UPDATE")
     ),
     Guard(
         "guard_approval_of_the_requester",

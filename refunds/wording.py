@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from babel.numbers import format_decimal
 from django.utils import formats, timezone
 from django.utils.translation import get_language, to_locale
 
+from gateways.errors import Misconfigured
 from gateways.money import Money, exponent
 from gateways.registry import gateway_class
+from refunds.errors import NotRefundable
 from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
+from refunds.services.orders import gateway_for, order_of
 from refunds.services.send import obstacle
+from refunds.services.unmatched import why_no_name
 
 NEXT = {
     Status.REQUESTED: "Somebody else has to approve it.",
@@ -81,7 +86,8 @@ def next_step(refund: Refund) -> str:
 
 def _how_it_ends(refund: Refund) -> str:
     if not can_be_settled(refund):
-        return "They cannot be asked about it, so people look in their screens and declare it"
+        found = "" if why_no_name(refund) else "name its reference if it is there, or "
+        return f"They cannot be asked about it, so people look in their screens and {found}declare the outcome"
     if can_be_asked(refund):
         return f"We ask until we know{_when(refund)}"
     return f"The same order goes again under the same key, and its answer tells{_when(refund)}"
@@ -157,14 +163,18 @@ class Where:
 
 def where_to_look(refund: Refund) -> Where:
     """Never fails: an account that cannot be used has no link, and says why."""
-    link, trouble = "", ""
+    values = _to_compare(refund)
     try:
         sentence = gateway_class(refund.account.gateway).where_to_look
         link = gateway_for(refund.account).screen_url(order_of(refund))
-    except NotRefundable as misconfigured:
-        trouble = str(misconfigured)
     except Misconfigured as no_such_gateway:
-        sentence, trouble = "", str(no_such_gateway)
+        return Where("", "", str(no_such_gateway), values)
+    except NotRefundable as misconfigured:
+        return Where(sentence, "", str(misconfigured), values)
+    return Where(sentence, link if link.startswith(("https://", "http://")) else "", "", values)
+
+
+def _to_compare(refund: Refund) -> list[tuple[str, str]]:
     sent = timezone.localtime(refund.sent_at or refund.requested_at)
     values = (
         ("Their payment", refund.payment.reference),
@@ -173,5 +183,4 @@ def where_to_look(refund: Refund) -> Where:
         ("Amount", f"{refund.money} {refund.money.currency}"),
         ("Sent", f"{sent:%Y-%m-%d %H:%M:%S} {sent.tzname()}"),
     )
-    is_web = link.startswith(("https://", "http://"))
-    return Where(sentence, link if is_web else "", trouble, [(label, text) for label, text in values if text])
+    return [(label, text) for label, text in values if text]

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 
 
 def may(permission: str) -> Callable[[HttpRequest], bool]:
@@ -26,11 +26,27 @@ def screen(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+UNKNOWN_DESK = reverse_lazy("admin:refunds_refund_unknown")
+
+
+def on_the_refunds(request: HttpRequest) -> bool:
+    """The unknown desk stands below the list's address, and has a line of its own."""
+    path = request.path
+    return path.startswith(reverse("admin:refunds_refund_changelist")) and path != UNKNOWN_DESK
+
+
 NAVIGATION = [
     {
         "items": [
             screen("Payments", "payments", "refunds.payment"),
-            screen("Refunds", "undo", "refunds.refund"),
+            {**screen("Refunds", "undo", "refunds.refund"), "active": on_the_refunds},
+            {
+                "title": "Unknown desk",
+                "icon": "help",
+                "link": UNKNOWN_DESK,
+                "permission": may("refunds.view_refund"),
+            },
+            screen("Unmatched refunds", "link_off", "refunds.unmatchedrefund"),
             screen("Reasons", "sell", "refunds.refundreason"),
         ]
     },

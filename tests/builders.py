@@ -1,4 +1,4 @@
-"""People, payments and refunds for the tests. Alice asks, Bob approves, Carol may only look."""
+"""People, payments and refunds for the tests. Alice asks, Bob approves, Dora and Erik declare, Carol looks."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ def bob() -> User:
 
 def carol() -> User:
     return person("carol", "Auditors")
+
+
+def dora() -> User:
+    return person("dora", "Finance")
+
+
+def erik() -> User:
+    return person("erik", "Finance")
 
 
 def make_account(slug: str = "payerly-eu", **fields: Any) -> Account:

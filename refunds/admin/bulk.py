@@ -84,9 +84,9 @@ def _do(request: HttpRequest, refunds: list[Refund], step: Step, text: str) -> N
         try:
             step.do(refund.pk, request.user, seen, text)
         except RefundError as refusal:
-            messages.error(request, f"{refund}: {refusal}")
+            messages.error(request, f"{refund} ({refund.account.mode}): {refusal}")
         else:
-            done.append(str(refund))
+            done.append(f"{refund} ({refund.account.mode})")
     if done:
         messages.success(request, f"{len(done)} done ({step.verb}): {', '.join(done)}.")
     else:

@@ -13,6 +13,8 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 from refunds import policy
+from refunds.models import Account
+from refunds.templatetags.desk import mode
 
 
 class ReadOnly(ModelAdmin):
@@ -84,6 +86,11 @@ def too_many(request: HttpRequest, n_most: int) -> str:
 def two_lines(first: str, second: str) -> str:
     """A cell of a list: what people say, and below it, smaller, what machines say."""
     return format_html('<span class="desk-two">{}<small>{}</small></span>', first or "—", second)
+
+
+def with_mode(name: str, account: Account) -> str:
+    """A cell of a list: a name, and below it whether it is about real money."""
+    return two_lines(name, mode(account))
 
 
 def seen_in(request: HttpRequest, name: str) -> int | None:

@@ -12,10 +12,13 @@ from django.urls import reverse
 
 from gateways.money import Money
 from refunds import policy
+from refunds.admin import declarations
 from refunds.admin.queue import waiting_for
-from refunds.models import Delivery, Refund
+from refunds.admin.unknown import transfers_to_make
+from refunds.models import Delivery, Refund, UnmatchedRefund
 
 FEW = 6
+UNKNOWN_DESK = "unknown/"  # below the refund list
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,16 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         stuck = Refund.objects.exclude(needs_attention="")
         piles.append(_pile("Finance has to look", stuck, "?attention=needed", "alarm"))
         unknown = Refund.objects.filter(status="unknown")
-        piles.append(_pile("Unknown whether money moved", unknown, "?status__exact=unknown", "alarm"))
+        piles.append(_pile("Unknown whether money moved", unknown, UNKNOWN_DESK, "alarm"))
+    if policy.may(user, policy.DECLARE):
+        piles.append(_pile("Waiting for you to confirm", declarations.waiting_for(user), UNKNOWN_DESK, "waiting"))
+        piles.append(_pile("Transfers to make", transfers_to_make(), f"{UNKNOWN_DESK}#transfers", "waiting"))
+    if user.has_perm("refunds.view_unmatchedrefund"):
+        piles.append(_unmatched())
     if user.has_perm("refunds.view_delivery"):
-        odd = Delivery.objects.filter(result__in=("unmatched", "unreadable")).count()
-        link = reverse("admin:refunds_delivery_changelist") + "?result__in=unmatched,unreadable"
-        piles.append(Pile("Webhooks that match nothing here", odd, link, "alarm", []))
+        odd = Delivery.objects.filter(result="unreadable").count()
+        link = reverse("admin:refunds_delivery_changelist") + "?result__exact=unreadable"
+        piles.append(Pile("Webhooks that nobody can read", odd, link, "alarm", []))
     context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment"), **_latest(user)})
     return context
 
@@ -64,7 +72,8 @@ def _latest(user: AbstractBaseUser) -> dict[str, Any]:
         title, refunds = "Latest refunds", Refund.objects.all()
     else:
         return {}
-    return {"latest_title": title, "latest": refunds.select_related("payment", "reason", "requested_by")[:FEW]}
+    refunds = refunds.select_related("payment", "account", "reason", "requested_by")
+    return {"latest_title": title, "latest": refunds[:FEW]}
 
 
 def _pile(title: str, refunds: Any, query: str, tone: str) -> Pile:
@@ -73,3 +82,12 @@ def _pile(title: str, refunds: Any, query: str, tone: str) -> Pile:
     by_currency = sorted(rows)
     sums = [Money(minor, currency) for currency, _, minor in by_currency]
     return Pile(title, sum(n for _, n, _ in by_currency), link, tone, sums)
+
+
+def _unmatched() -> Pile:
+    """What gateways show and nobody has claimed; not every one says of what amount it is."""
+    waiting = UnmatchedRefund.objects.filter(settled_at=None).order_by()
+    told = waiting.exclude(amount=None).exclude(currency="").values_list("currency").annotate(Sum("amount"))
+    sums = [Money(minor, currency) for currency, minor in sorted(told)]
+    link = reverse("admin:refunds_unmatchedrefund_changelist") + "?standing=open"
+    return Pile("Unmatched refunds", waiting.count(), link, "alarm", sums)

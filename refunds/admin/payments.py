@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from refunds import policy, services, wording
 from refunds.admin import intake, refund_all
-from refunds.admin.desk import OwnPage, two_lines
+from refunds.admin.desk import OwnPage, two_lines, with_mode
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError
@@ -33,7 +33,7 @@ class PaymentAdmin(OwnPage):
         "shown_captured",
         "shown_free",
         "shown_status",
-        "account",
+        "shown_account",
     )
     list_filter = ("account", "status", "currency")
     list_select_related = ("account",)
@@ -69,6 +69,10 @@ class PaymentAdmin(OwnPage):
     def shown_status(self, payment: Payment) -> tuple[str, str]:
         words = payment.get_status_display()
         return payment.status, f"{words} · disputed" if payment.disputed_at else words
+
+    @display(description="Account", ordering="account")
+    def shown_account(self, payment: Payment) -> str:
+        return with_mode(str(payment.account), payment.account)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
@@ -124,7 +128,9 @@ class PaymentAdmin(OwnPage):
                 payment = self.get_object(request, str(pk))
                 form = form.stale(payment, str(refusal))
             else:
-                messages.success(request, f"{refund} of {wording.amount(refund.money)} waits for approval.")
+                messages.success(
+                    request, f"{refund} of {wording.amount(refund.money)} waits for approval ({payment.account.mode})."
+                )
                 return redirect("admin:refunds_refund_change", refund.pk)
         return self.page(
             request,

@@ -76,9 +76,10 @@ def _do(request: HttpRequest, payments: list[Payment], form: ReasonForm) -> None
         if seen is None:
             continue  # it was shown as skipped
         try:
-            done.append(str(_request(request, payment, seen, **form.cleaned_data)))
+            refund = _request(request, payment, seen, **form.cleaned_data)
+            done.append(f"{refund} ({payment.account.mode})")
         except RefundError as refusal:
-            messages.error(request, f"{payment}: {refusal}")
+            messages.error(request, f"{payment} ({payment.account.mode}): {refusal}")
     if done:
         messages.success(request, f"{len(done)} requested: {', '.join(done)}. Somebody else has to approve them.")
     else:

@@ -10,13 +10,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin import bulk, queue
-from refunds.admin.desk import OwnPage, seen_in, two_lines
+from refunds.admin import bulk, declarations, queue, unknown
+from refunds.admin.desk import OwnPage, seen_in, two_lines, with_mode
+from refunds.admin.facts import facts
 from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
@@ -35,7 +36,7 @@ MOVING = (Status.APPROVED, Status.SENDING, Status.UNKNOWN, Status.PROCESSING)
 class RefundAdmin(OwnPage):
     page_template = "admin/refunds/refund.html"
     list_display = (
-        "number",
+        "shown_number",
         "shown_amount",
         "shown_status",
         "shown_customer",
@@ -65,6 +66,10 @@ class RefundAdmin(OwnPage):
     )
 
     # --- the list ---
+
+    @display(description="Number")
+    def shown_number(self, refund: Refund) -> str:
+        return with_mode(refund.number, refund.account)
 
     @display(description="Amount", ordering="amount")
     def shown_amount(self, refund: Refund) -> str:
@@ -134,6 +139,7 @@ class RefundAdmin(OwnPage):
             "press_again": wording.press_again(found),
             "is_moving": is_moving(found),
             "customer_sentence": wording.customer_sentence(found),
+            **declarations.shown(found, request.user),
             "timeline": timeline(found, raw=policy.may(request.user, policy.RAW)),
             "siblings": found.payment.refunds.exclude(pk=found.pk).select_related("payment"),
             "retries": found.retries.all(),
@@ -143,7 +149,12 @@ class RefundAdmin(OwnPage):
 
     def get_urls(self) -> list[URLPattern]:
         own = self.admin_site.admin_view(self.step_view)
-        return [path("<int:pk>/step/<slug:name>/", own, name="refunds_refund_step"), *super().get_urls()]
+        return [
+            path("<int:pk>/step/<slug:name>/", own, name="refunds_refund_step"),
+            *declarations.urls(self),
+            *unknown.urls(self),
+            *super().get_urls(),
+        ]
 
     def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         """GET asks, POST does; a stale page is refused with a sentence and loses nothing that was typed."""
@@ -179,7 +190,7 @@ class RefundAdmin(OwnPage):
             changed = step.do(refund.pk, request.user, -1 if seen is None else seen, text)
         except RefundError as refusal:
             return self._ask(request, self.get_object(request, str(refund.pk)), step, str(refusal), text)
-        messages.success(request, f"{changed} {step.done}.")
+        messages.success(request, f"{changed} {step.done} ({changed.account.mode}).")
         following = queue.next_after(refund, request.user) if step.decides else changed
         if following is None:
             messages.info(request, "Nothing else waits for your decision.")
@@ -195,17 +206,6 @@ def by_our_name(text: str) -> Q:
     key = text.lower() if len(text) == 36 and text.count("-") == 4 and text.replace("-", "").isalnum() else None
     match = Q(pk=number) if number is not None and text.startswith("R-") else Q(pk__in=())
     return match | Q(key=key) if key and all(c in "0123456789abcdef-" for c in key) else match
-
-
-def facts(refund: Refund) -> dict[str, Any]:
-    """What every page about one refund shows of it."""
-    return {
-        "refund": refund,
-        "payment": refund.payment,
-        "original": refund,
-        "details": wording.details(refund),
-        "back": reverse("admin:refunds_refund_change", args=(refund.pk,)),
-    }
 
 
 def is_moving(refund: Refund) -> bool:

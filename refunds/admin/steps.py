@@ -36,6 +36,7 @@ class Step:
     tone: str = "plain"
     decides: bool = False
     right_for_others: str = ""
+    one_line: bool = False
     when: Callable[[Refund], bool] = lambda refund: True
 
     def allows(self, refund: Refund, user: AbstractBaseUser) -> bool:
@@ -127,6 +128,19 @@ STEPS: dict[str, Step] = {
             lambda pk, user, seen, text: services.check_refund(pk, user),
             "is being asked about",
             when=lambda refund: not services.why_no_check(refund),
+        ),
+        Step(
+            "found",
+            "I found it there…",
+            policy.DECLARE,
+            frozenset({Status.UNKNOWN}),
+            "any",
+            "The gateway is asked about the refund by that reference, and its answer says what became of it.",
+            lambda pk, user, seen, text: services.name_reference(pk, user, text, seen=seen),
+            "is looked up under that reference",
+            asks="The reference that the gateway shows for it",
+            one_line=True,
+            when=lambda refund: not services.why_no_name(refund),
         ),
         Step(
             "resubmit",

@@ -24,6 +24,10 @@ STEP_WORDS = {
     "asked": "Asked to check with the gateway",
     "sent by hand": "Sent by hand",
     "looked at": "Somebody looked at it",
+    "outcome proposed": "Outcome proposed, waits for a second person",
+    "declared": "Outcome declared by two people",
+    "proposal dropped": "Proposal dropped",
+    "found there": "Found at the gateway by a person",
     "payment": "Payment",
     "adopted": "Found at the gateway",
 }

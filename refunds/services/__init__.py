@@ -1,6 +1,6 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
-from refunds.services.again import again, can_be_settled
+from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
@@ -18,9 +18,18 @@ from refunds.services.request import request_refund, resubmit_refund, retry_refu
 from refunds.services.send import send_now, send_refund
 from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund, why_no_check
 from refunds.services.turns import take_payment_turn, take_turn
-from refunds.services.unmatched import dismiss_unmatched, match_unmatched, name_reference, suggestions, why_no_name
+from refunds.services.unmatched import (
+    Suggestion,
+    dismiss_unmatched,
+    match_unmatched,
+    name_reference,
+    suggestions,
+    why_no_match,
+    why_no_name,
+)
 
 __all__ = [
+    "Suggestion",
     "accept_key",
     "again",
     "approve_refund",
@@ -33,8 +42,10 @@ __all__ = [
     "dismiss_unmatched",
     "drop_proposal",
     "fingerprint",
+    "gateways_by_hand",
     "hear_knock",
     "hear_webhook",
+    "is_made_by_hand",
     "look_up_payment",
     "match_unmatched",
     "name_reference",
@@ -59,6 +70,7 @@ __all__ = [
     "unapprove_refund",
     "why_no_cancel",
     "why_no_check",
+    "why_no_match",
     "why_no_name",
     "withdraw_refund",
 ]

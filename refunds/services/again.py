@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from gateways.contract import Gateway, LookUp, Repeat, Webhooks
-from gateways.registry import gateway_class
+from gateways.registry import gateway_class, names
 from refunds.errors import NotRefundable
 from refunds.models import Attempt, Refund, Status
 from refunds.services.orders import gateway_for
@@ -43,8 +43,13 @@ def can_be_asked(refund: Refund) -> bool:
 
 def is_made_by_hand(refund: Refund) -> bool:
     """No gateway will ever say what became of it: a person makes the transfer, and two declare it."""
-    can = gateway_class(refund.account.gateway).can
-    return can.look_up is LookUp.NONE and can.webhooks is Webhooks.NONE
+    return refund.account.gateway in gateways_by_hand()
+
+
+def gateways_by_hand() -> list[str]:
+    """The names of the gateways that never say a word."""
+    can = {name: gateway_class(name).can for name in names()}
+    return [name for name in can if can[name].look_up is LookUp.NONE and can[name].webhooks is Webhooks.NONE]
 
 
 def can_be_settled(refund: Refund) -> bool:

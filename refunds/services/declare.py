@@ -19,6 +19,7 @@ from refunds.services.again import is_made_by_hand
 from refunds.services.orders import gateway_for
 from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
+from refunds.services.unmatched import settle_unmatched
 
 Outcome = Declaration.Outcome
 OPEN_TO_IT = (Status.UNKNOWN, Status.PROCESSING)
@@ -98,6 +99,7 @@ def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refun
     except IntegrityError:
         raise WrongMoment(f"The reference {declaration.reference} belongs to another refund already.") from None
     Declaration.objects.filter(pk=declaration.pk).update(confirmed_by=by, confirmed_at=now)
+    settle_unmatched(refund)
     return refund
 
 
@@ -148,8 +150,13 @@ def _demand_evidence(refund: Refund, outcome: str, ticket: str, reference: str, 
         raise BadInput("Attach evidence, or name the ticket that holds it.")
     if len(ticket) > 200 or len(reference) > 100 or not (ticket + reference).isprintable():
         raise BadInput("A ticket has at most 200 characters and a reference 100, on one line.")
+    others = Refund.objects.filter(account=refund.account, reference=reference).exclude(pk=refund.pk)
+    if reference and (other := others.first()):
+        raise BadInput(f"The reference {reference} belongs to {other} already.")
     if is_made_by_hand(refund) and outcome == Outcome.SUCCEEDED and not reference:
         raise BadInput("Give the reference of the transfer, so that it can be found on the bank's statement.")
+    if evidence and not evidence.size:
+        raise BadInput("The file is empty.")
     if evidence and evidence.size > LARGEST_FILE:
         raise BadInput(f"The file is larger than {LARGEST_FILE // 1024 // 1024} MB.")
     if evidence and PurePath(evidence.name).suffix.lower() not in KINDS_OF_FILE:

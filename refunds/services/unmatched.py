@@ -20,6 +20,7 @@ from refunds.services.steps import locked, take_step
 
 MOST_SUGGESTED = 5
 LONGEST_REFERENCE = 100
+MATCH = "match what a gateway shows"
 OPEN_TO_A_NAME = (Status.UNKNOWN, Status.PROCESSING)
 
 
@@ -40,12 +41,18 @@ def keep_unmatched(
     payment: Payment | None = None,
     delivery: Delivery | None = None,
 ) -> UnmatchedRefund:
-    """Put it on the list, once however often they show it."""
+    """Put it on the list, once however often they show it; what a person has found to be none of ours stays off it."""
+    names = {
+        "account": account,
+        "payment_reference": update.payment_reference or (payment.reference if payment else ""),
+        "reference": update.reference,
+        "key": update.key,
+    }
+    dismissed = UnmatchedRefund.objects.filter(**names, settled_by__isnull=False, settled_as=None)
+    if (update.reference or update.key) and (row := dismissed.first()):
+        return row
     row, _ = UnmatchedRefund.objects.get_or_create(
-        account=account,
-        payment_reference=update.payment_reference or (payment.reference if payment else ""),
-        reference=update.reference,
-        key=update.key,
+        **names,
         settled_at=None,
         defaults={
             "payment": payment,
@@ -110,7 +117,7 @@ def name_reference(refund_id: int, by: AbstractBaseUser, reference: str, *, seen
                 identifiers=f"{refund.identifiers} {reference}".strip(),
                 ask_at=now,
                 asks=0,
-                needs_attention="",
+                needs_attention=refund.needs_attention if refund.payment.is_over_committed else "",
             )
     except IntegrityError:
         raise WrongMoment(f"The reference {reference} belongs to another refund already.") from None
@@ -131,15 +138,26 @@ def why_no_name(refund: Refund) -> str:
 @transaction.atomic
 def match_unmatched(row_id: int, refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
     """A person says which refund of ours it is; the gateway is then asked about it by that name."""
+    policy.demand(by, policy.DECLARE, MATCH)
+    refund = locked(refund_id, seen)
     row = _open_row(row_id, by)
-    refund = Refund.objects.select_related("payment").get(pk=refund_id)
-    if refund.account_id != row.account_id or (row.payment_id and refund.payment_id != row.payment_id):
-        raise BadInput(f"{refund} belongs to another account or payment.")
+    if why := why_no_match(row, refund):
+        raise BadInput(why)
+    refund = name_reference(refund.pk, by, row.reference, seen=seen)
+    UnmatchedRefund.objects.filter(pk=row.pk).update(settled_by=by)
+    return refund
+
+
+def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:
+    """Why this cannot be that refund of ours, or cannot be asked about as such, or ""."""
+    of_another_payment = row.payment_reference and row.payment_reference != refund.payment.reference
+    if refund.account_id != row.account_id or of_another_payment:
+        return f"{refund} belongs to another account or payment."
     if row.amount is not None and (row.amount, row.currency) != (refund.amount, refund.payment.currency):
-        raise BadInput(f"{refund} is of another amount.")
+        return f"{refund} is of another amount."
     if not row.reference:
-        raise BadInput("The gateway gave it no reference to ask by.")
-    return name_reference(refund.pk, by, row.reference, seen=seen)
+        return "The gateway gave it no reference to ask by."
+    return why_no_name(refund)
 
 
 @transaction.atomic
@@ -152,7 +170,7 @@ def dismiss_unmatched(row_id: int, by: AbstractBaseUser, note: str) -> Unmatched
 
 
 def _open_row(row_id: int, by: AbstractBaseUser) -> UnmatchedRefund:
-    policy.demand(by, policy.DECLARE, "match what a gateway shows")
+    policy.demand(by, policy.DECLARE, MATCH)
     row = UnmatchedRefund.objects.select_for_update(of=("self",)).get(pk=row_id)
     if row.settled_at:
         raise WrongMoment("It has left the list already.")

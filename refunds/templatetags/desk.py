@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC
 
 from django import template
+from django.utils.html import format_html
 
 from gateways.money import Money
 from refunds import wording
-from refunds.models import Payment, Status
+from refunds.models import Account, Payment, Status
 
 register = template.Library()
 
@@ -42,6 +43,12 @@ def of_payment(minor: int, payment: Payment) -> str:
 def tone(status: str) -> str:
     """The colour family of a status."""
     return TONES[Status(status)]
+
+
+@register.filter
+def mode(account: Account) -> str:
+    """Sandbox or live, as a badge that is seen wherever money is spoken of."""
+    return format_html('<span class="desk-mode {0}">{0}</span>', account.mode)
 
 
 @register.filter

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
 from django.utils import timezone
 
 from refunds import services
-from refunds.models import Payment, Refund, RefundReason
-from tests.builders import make_payment, person
+from refunds.models import Attempt, Payment, Refund, RefundReason, UnmatchedRefund
+from refunds.services.actor import WORKER
+from refunds.services.steps import locked, take_step
+from tests.builders import make_account, make_payment, person
 from tests.house import until_status
 
+ACCOUNTS = "payerly-eu:payerly,bank:manual"
 # order, customer, e-mail, minor units, currency, method
 SOLD = (
     ("SO-48213", "Anna Nowak", "anna.nowak@example.com", 24990, "EUR", "card •• 4412"),
@@ -42,6 +48,8 @@ def people() -> dict[str, User]:
             "agent2": "Agents",
             "approver": "Approvers",
             "auditor": "Auditors",
+            "finance": "Finance",
+            "finance2": "Finance",
         }.items()
     }
     staff["maria"] = person("maria")
@@ -56,6 +64,7 @@ class Scene:
     staff: dict[str, User]
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
+    unmatched: list[UnmatchedRefund] = field(default_factory=list)
 
     def ask(self, order: str, amount: int, reason: str = "Goods returned", by: str = "agent", **words: str) -> Refund:
         payment = Payment.objects.get(order=order)
@@ -86,6 +95,7 @@ def set_up() -> Scene:
         )
     _waiting(scene)
     _decided(scene)
+    _left_to_people(scene)
     return scene
 
 
@@ -110,6 +120,71 @@ def _decided(scene: Scene) -> None:
     rejected = scene.ask("SO-48260", 33000, "Goodwill")
     services.reject_refund(rejected.pk, scene.staff["approver"], "The return window closed in May.", seen=1)
     scene.refunds["rejected"] = rejected
+
+
+def _left_to_people(scene: Scene) -> None:
+    """Refunds that nobody knows the end of, a transfer by hand, and one that nobody has claimed."""
+    staff = scene.staff
+    scene.refunds["unknown"] = _stuck(scene.ask("SO-48219", 31250, "Charged twice"), "doubt")
+    scene.refunds["odd"] = _stuck(
+        scene.ask("SO-48244", 4500), "doubt", needs_attention="They name another amount: 4.000 KWD instead of 4.500."
+    )
+    proposed = _stuck(scene.ask("SO-48251", 2990, "Damaged or wrong item"), "doubt")
+    services.propose_outcome(
+        proposed.pk,
+        staff["finance"],
+        "failed",
+        "Looked through their list of the day at 14:10 and again the day after: no refund of this payment.",
+        seen=proposed.version,
+        ticket="ZD-10455",
+        evidence=SimpleUploadedFile("payerly-list-2026-11-20.png", b"png"),
+    )
+    scene.refunds["proposed"] = proposed
+    bank = make_account("bank", gateway="manual")
+    by_hand = make_payment(
+        captured=6400,
+        reference="invoice-2026-3391",
+        order="SO-48301",
+        account=bank,
+        customer_name="Hendrik de Vries",
+        customer_email="hendrik@example.nl",
+    )
+    scene.payments[by_hand.order] = by_hand
+    scene.refunds["by hand"] = _stuck(scene.ask(by_hand.order, 6400, "Cancelled order"), "accept")
+    scene.unmatched.append(_unmatched(scene.refunds["unknown"]))
+
+
+@transaction.atomic
+def _stuck(refund: Refund, ends: str, **fields: Any) -> Refund:
+    """Approved and sent four hours ago, without a word since; no worker is asked to go on with it."""
+    services.approve_refund(refund.pk, person("approver"), seen=refund.version)
+    refund, sent = locked(refund.pk), timezone.now() - timedelta(hours=4)
+    due = {"lease_until": timezone.now(), "sent_at": sent, "fence": 1, "ask_at": None}
+    take_step(refund, "sending", WORKER, move=refund.claim, **due)
+    said = "" if ends == "accept" else "The line was cut after 30 s, before an answer came."
+    outcome = Attempt.Outcome.ANSWERED if ends == "accept" else Attempt.Outcome.NO_ANSWER
+    Attempt.objects.create(
+        refund=refund, kind="send", fence=1, outcome=outcome, said=said, started_at=sent, finished_at=sent
+    )
+    step = "processing" if ends == "accept" else "no answer"
+    take_step(refund, step, WORKER, move=getattr(refund, ends), text=said, ask_at=None)
+    Refund.objects.filter(pk=refund.pk).update(**fields)
+    return Refund.objects.select_related("payment", "account").get(pk=refund.pk)
+
+
+def _unmatched(refund: Refund) -> UnmatchedRefund:
+    return UnmatchedRefund.objects.create(
+        account=refund.account,
+        payment=refund.payment,
+        source=UnmatchedRefund.Source.LOOK_UP,
+        payment_reference=refund.payment.reference,
+        reference="5b0e77c1-90aa-4d6e-8f1e-2c1b7d3f9a10",
+        amount=refund.amount,
+        currency=refund.payment.currency,
+        outcome="succeeded",
+        why="They show it, but it could be one of ours that is on its way.",
+        seen_at=timezone.now() - timedelta(minutes=25),
+    )
 
 
 def play(scene: Scene) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.urls import NoReverseMatch, reverse
@@ -14,7 +16,7 @@ from tests.house import House, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-LISTS = ("payment", "refund", "refundreason", "account", "delivery")
+LISTS = ("payment", "refund", "refundreason", "account", "delivery", "unmatchedrefund")
 SMALLEST_BUTTON = 40  # pixels high, on a phone
 STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 IS_DARK = "document.documentElement.classList.contains('dark')"
@@ -50,6 +52,12 @@ def pages(desk: scene.Scene) -> Iterator[str]:
     for name, model in (("refundreason", "reason"), ("account", "account")):
         yield reverse(f"admin:refunds_{name}_change", args=(getattr(desk.refunds["requested"], model).pk,))
     yield reverse("admin:refunds_delivery_change", args=(desk.refunds["succeeded"].deliveries.first().pk,))
+    yield reverse("admin:refunds_refund_unknown")
+    for status in ("unknown", "by hand"):
+        yield reverse("admin:refunds_refund_declare", args=(desk.refunds[status].pk,))
+    for name in ("confirm", "drop"):
+        yield reverse(f"admin:refunds_refund_{name}", args=(desk.refunds["proposed"].pk,))
+    yield from (reverse("admin:refunds_unmatchedrefund_change", args=(row.pk,)) for row in desk.unmatched)
     yield from (reverse("admin:auth_user_changelist"), reverse("admin:auth_user_add"))
     yield reverse("admin:auth_user_change", args=(desk.staff["agent"].pk,))
     yield from (reverse("account_change_password"), reverse("account_logout"))
@@ -88,10 +96,12 @@ def confirmations(visitor: Visitor, desk: scene.Scene) -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(house: House) -> scene.Scene:
+def desk(house: House, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> scene.Scene:
+    monkeypatch.setenv("GATEWAY_ACCOUNTS", scene.ACCOUNTS)
+    settings.MEDIA_ROOT = str(tmp_path / "evidence")
     desk = scene.set_up()
     house.start_worker()
-    until(lambda: Account.objects.get().webhook_key)
+    until(lambda: Account.objects.get(slug="payerly-eu").webhook_key)
     scene.play(desk)
     until(lambda: desk.refunds["succeeded"].events.filter(step="confirmed").exists())
     return desk

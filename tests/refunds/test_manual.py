@@ -33,7 +33,7 @@ def test_two_people_end_it(transfer: Refund) -> None:
         transfer.pk,
         first,
         "succeeded",
-        "Paid by today's run.",
+        "Paid today.",
         seen=transfer.version,
         ticket="T-1",
         reference="SEPA-77",

@@ -32,9 +32,9 @@ THE_WAY_THERE = {
 
 
 @transaction.atomic
-def standing_in(status: Status, **fields: Any) -> Refund:
+def standing_in(status: Status, payment: Payment | None = None, **fields: Any) -> Refund:
     """A refund that has come this far, with one send on record."""
-    refund = locked(approved().pk)
+    refund = locked(approved(payment).pk)
     for move in THE_WAY_THERE[status]:
         take_step(
             refund,

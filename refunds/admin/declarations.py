@@ -1,0 +1,231 @@
+"""Declarations: one person says what became of a refund, another confirms it; and the evidence, for those who read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from refunds import policy, services, wording
+from refunds.admin.declare_form import DeclareForm
+from refunds.admin.desk import OwnPage, seen_in
+from refunds.admin.facts import facts
+from refunds.errors import RefundError
+from refunds.models import Declaration, Refund, Status
+
+OPEN_TO_IT = (Status.UNKNOWN, Status.PROCESSING)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The declaration that waits, for one reader: `why_not` says why this person cannot confirm it now, or ""."""
+
+    declaration: Declaration
+    is_own: bool
+    why_not: str
+    may_drop: bool
+
+
+def urls(screen: OwnPage) -> list[URLPattern]:
+    def at(address: str, view: Any, name: str) -> URLPattern:
+        return path(f"<int:pk>/{address}", _own(screen, view), name=f"refunds_refund_{name}")
+
+    return [
+        at("declare/", declare_view, "declare"),
+        at("confirm/", confirm_view, "confirm"),
+        at("drop/", drop_view, "drop"),
+        at("evidence/<int:declaration_pk>/", evidence_view, "evidence"),
+    ]
+
+
+def _own(screen: OwnPage, view: Any) -> Any:
+    """The view as one of the admin's, for those who may see this refund."""
+
+    @require_http_methods(["GET", "HEAD", "POST"])
+    def seeing(request: HttpRequest, pk: int, **names: int) -> HttpResponse:
+        refund = screen.get_object(request, str(pk))
+        if refund is None:
+            raise Http404
+        if not screen.has_view_permission(request, refund):
+            raise PermissionDenied
+        return view(screen, request, refund, **names)
+
+    return screen.admin_site.admin_view(seeing)
+
+
+# --- what a refund's page shows of them ---
+
+
+def shown(refund: Refund, user: AbstractBaseUser) -> dict[str, Any]:
+    """The proposal that waits, what was declared before, and whether this person may declare now."""
+    waiting = proposal(refund, user)
+    told = list(refund.declarations.select_related("proposed_by", "confirmed_by").order_by("-pk"))
+    return {
+        "proposal": waiting,
+        "declared": [one for one in told if not waiting or one.pk != waiting.declaration.pk],
+        "may_declare": may_declare(refund, user) and not waiting,
+    }
+
+
+def may_declare(refund: Refund, user: AbstractBaseUser) -> bool:
+    return refund.status in OPEN_TO_IT and policy.may(user, policy.DECLARE)
+
+
+def waiting() -> QuerySet[Declaration]:
+    """Every proposal that waits for a second person, oldest first."""
+    rows = Declaration.objects.filter(confirmed_at=None, dropped_at=None, version=F("refund__version"))
+    return rows.filter(refund__status__in=OPEN_TO_IT)
+
+
+def waiting_for(user: AbstractBaseUser) -> QuerySet[Refund]:
+    """Refunds whose proposal this person may be the one to confirm."""
+    others = waiting().exclude(proposed_by=user).exclude(refund__requested_by=user)
+    return Refund.objects.filter(pk__in=others.values("refund"))
+
+
+def proposal(refund: Refund, user: AbstractBaseUser) -> Proposal | None:
+    if refund.status not in OPEN_TO_IT or (standing := services.open_declaration(refund)) is None:
+        return None
+    is_own = standing.proposed_by_id == user.pk
+    return Proposal(standing, is_own, _why_not(refund, standing, user), policy.may(user, policy.DECLARE))
+
+
+def _why_not(refund: Refund, standing: Declaration, user: AbstractBaseUser) -> str:
+    """The service has the last word; this only says it before anybody presses a button."""
+    if standing.proposed_by_id == user.pk:
+        return "It waits for a second person: you proposed it, so somebody else has to confirm it."
+    if not policy.may(user, policy.DECLARE):
+        return "It waits for a second person: somebody of Finance has to confirm it."
+    if refund.requested_by_id == user.pk:
+        return "It waits for a second person: you asked for this refund yourself."
+    if standing.outcome == Declaration.Outcome.FAILED and (until := no_failure_until(refund)):
+        return f"Before {wording.moment(until)} no failure can be confirmed: the order may still arrive there."
+    return ""
+
+
+def no_failure_until(refund: Refund) -> datetime | None:
+    """Until when no failure can be confirmed; None when it can be."""
+    earliest = services.not_failed_before(refund)
+    return earliest if timezone.now() < earliest else None
+
+
+# --- the pages: GET asks, POST does ---
+
+
+def declare_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResponse:
+    """A refusal comes back with all that was typed; only a file has to be chosen again."""
+    _demand_right(request)
+    form = DeclareForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.propose_outcome(refund.pk, request.user, seen=_seen(request), **form.cleaned_data)
+        except RefundError as refusal:
+            refund = screen.get_object(request, str(refund.pk))
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(
+                request,
+                f"Your word about {refund} ({refund.account.mode}) is written down. Another person has to confirm it.",
+            )
+            return redirect("admin:refunds_refund_change", refund.pk)
+    return screen.page(
+        request,
+        "admin/refunds/declare.html",
+        status=409 if form.errors else 200,
+        title=f"Declare the outcome: {refund}",
+        form=form,
+        lost_file=bool(form.errors and request.FILES),
+        no_failure_until=no_failure_until(refund),
+        proposal=proposal(refund, request.user),
+        is_by_hand=services.is_made_by_hand(refund),
+        **facts(refund),
+    )
+
+
+def confirm_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResponse:
+    _demand_right(request)
+    if request.method != "POST":
+        return _ask(screen, request, refund, "confirm")
+    try:
+        done = services.confirm_outcome(refund.pk, request.user, seen=_seen(request))
+    except RefundError as refusal:
+        return _ask(screen, request, refund, "confirm", str(refusal))
+    messages.success(
+        request, f"{done} ({done.account.mode}) is {done.get_status_display()}, as two people have declared."
+    )
+    return redirect("admin:refunds_refund_change", refund.pk)
+
+
+def drop_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResponse:
+    _demand_right(request)
+    text = request.POST.get("text", "")
+    if request.method != "POST":
+        return _ask(screen, request, refund, "drop")
+    try:
+        services.drop_proposal(refund.pk, request.user, text, seen=_seen(request))
+    except RefundError as refusal:
+        return _ask(screen, request, refund, "drop", str(refusal), text)
+    messages.success(
+        request, f"The proposal about {refund} ({refund.account.mode}) is dropped. The refund stands as it stood."
+    )
+    return redirect("admin:refunds_refund_change", refund.pk)
+
+
+def _ask(
+    screen: OwnPage, request: HttpRequest, refund: Refund, to_do: str, refusal: str = "", text: str = ""
+) -> HttpResponse:
+    """The page before a proposal is confirmed or dropped shows exactly what it is."""
+    refund = screen.get_object(request, str(refund.pk))
+    waiting = proposal(refund, request.user)
+    if waiting is None:
+        refusal = refusal or f"Nothing is proposed about {refund} as it stands now."
+    return screen.page(
+        request,
+        f"admin/refunds/{to_do}.html",
+        status=409 if refusal else 200,
+        title=f"{to_do.capitalize()} what was proposed: {refund}",
+        proposal=waiting,
+        refusal=refusal,
+        text=text,
+        **facts(refund),
+    )
+
+
+def _demand_right(request: HttpRequest) -> None:
+    if not policy.may(request.user, policy.DECLARE):
+        raise PermissionDenied
+
+
+def _seen(request: HttpRequest) -> int:
+    seen = seen_in(request, "seen")
+    return -1 if seen is None else seen
+
+
+def evidence_view(screen: OwnPage, request: HttpRequest, refund: Refund, declaration_pk: int) -> HttpResponse:
+    """A file that somebody attached: saved by the browser, never opened in our name."""
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET"])
+    declaration = refund.declarations.filter(pk=declaration_pk).exclude(evidence="").first()
+    if declaration is None:
+        raise Http404
+    try:
+        file = declaration.evidence.open("rb")
+    except FileNotFoundError:
+        raise Http404("The file is not in EVIDENCE_DIR any more.") from None
+    answer = FileResponse(
+        file, as_attachment=True, filename=declaration.evidence_name, content_type="application/octet-stream"
+    )
+    answer["X-Content-Type-Options"] = "nosniff"
+    answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    answer["Cache-Control"] = "private, no-store"
+    return answer

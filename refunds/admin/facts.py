@@ -1,0 +1,24 @@
+"""What every page about one refund shows of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+
+from refunds import wording
+from refunds.models import Refund, Status
+
+AT_THEIR_SCREENS = (Status.UNKNOWN, Status.PROCESSING)
+
+
+def facts(refund: Refund) -> dict[str, Any]:
+    """`where` only while a person may have to look there."""
+    return {
+        "refund": refund,
+        "payment": refund.payment,
+        "original": refund,
+        "details": wording.details(refund),
+        "where": wording.where_to_look(refund) if refund.status in AT_THEIR_SCREENS else None,
+        "back": reverse("admin:refunds_refund_change", args=(refund.pk,)),
+    }
