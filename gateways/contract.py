@@ -153,7 +153,7 @@ class Gateway(ABC):
     hosts: ClassVar[Mapping[str, str]] = {}  # "sandbox" and "live" base URLs by their documentation
     can: ClassVar[Capabilities]
     poll_plan: ClassVar[Sequence[timedelta]]  # pauses between look-ups; the last one repeats
-    key_window: ClassVar[timedelta | None] = None  # how long they honour a key
+    key_window: timedelta | None = None  # how long they honour a key
     quiet_window: timedelta = timedelta(minutes=15)  # after it, an unseen order can no longer arrive
     webhook_answer: ClassVar[bytes] = b""
     webhook_type: ClassVar[str] = "application/json"

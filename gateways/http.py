@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, quote_plus, urlsplit
@@ -78,8 +78,12 @@ class HttpClient:
         return f"HttpClient({self.base_url!r})"
 
     def hide(self, secret: str) -> None:
-        """Keep a secret that was learned on the way, such as an access token, out of the record from now on."""
+        """Keep a secret that was learned on the way, such as an access token, out of the record, also in hindsight."""
         self._secrets = spellings([*self._secrets, secret])
+        self.exchanges = [
+            replace(one, request_body=self._hide(one.request_body), response_body=self._hide(one.response_body))
+            for one in self.exchanges
+        ]
 
     def send(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         """Send exactly these bytes. Raises NotSent (safe to repeat), NoAnswer (ask first) or Misconfigured."""

@@ -130,14 +130,18 @@ def name_at(value: Object, *path: str, needed: bool = True) -> str:
     return text
 
 
-def amount_at(value: Object, *path: str) -> Money | None:
-    """The {value, currency} object at a path, with the amount as text; missing is None."""
+def amount_at(value: Object, *path: str, called: str = "value") -> Money | None:
+    """The {value, currency} object at a path, with the amount as text; missing is None. Some call the value amount."""
     if not object_at(value, *path):
         return None
-    currency = name_at(value, *path, "currency")
-    whole, point, decimals = name_at(value, *path, "value").partition(".")
+    return money_of(name_at(value, *path, called), name_at(value, *path, "currency"))
+
+
+def money_of(text: str, currency: str) -> Money:
+    """Plain major units of a currency; zeros past its grid do no harm, as in 1200.00 JPY. Raises ValueError."""
+    whole, point, decimals = text.partition(".")
     places = exponent(currency)
-    if not decimals[places:].strip("0"):  # 1200.00 JPY is on the grid all the same
+    if not decimals[places:].strip("0"):
         decimals = decimals[:places]
     return Money.parse(whole + (point if decimals else "") + decimals, currency)
 
@@ -177,11 +181,15 @@ def outcome_table(config: Mapping[str, str]) -> dict[str, Outcome]:
     """
     table: dict[str, Outcome] = {}
     for outcome in Outcome:
-        words = config.get(f"STATUS_{outcome.name}", "").split(",")
-        for word in filter(None, map(str.strip, words)):
+        for word in words_of(config.get(f"STATUS_{outcome.name}", "")):
             if table.setdefault(word, outcome) is not outcome:
                 raise Misconfigured(f"STATUS_{outcome.name} holds {word}, which already means {table[word]}.")
     return table
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a setting that are separated by commas."""
+    return [word for part in text.split(",") if (word := part.strip())]
 
 
 def seconds_at(config: Mapping[str, str], key: str) -> timedelta:

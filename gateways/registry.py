@@ -9,8 +9,12 @@ from gateways.contract import Gateway
 from gateways.errors import Misconfigured
 
 GATEWAYS = {
+    "airpay": "gateways.airpay.Airpay",
+    "examplepay": "gateways.examplepay.ExamplePay",
     "manual": "gateways.manual.Manual",
+    "pay3": "gateways.pay3.Pay3",
     "payerly": "gateways.payerly.Payerly",
+    "paynow": "gateways.paynow.Paynow",
 }
 
 

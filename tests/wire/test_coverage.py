@@ -98,7 +98,21 @@ NAMED: dict[str, dict[str, list[str]]] = {
         ],
     },
     "pay3": {},
-    "examplepay": {},
+    "examplepay": {
+        "header": ["Content-Type", "Accept", "Authorization"],
+        "request": ["merchantRefundNo", "paymentNo", "amount", "description"],
+        "answer header": ["Content-Type", "Authorization"],
+        "answer": [
+            "code",
+            "errorMessage",
+            "data",
+            "data.refundNo",
+            "data.paymentNo",
+            "data.merchantRefundNo",
+            "data.amount",
+            "data.currency",
+        ],
+    },
 }
 
 
