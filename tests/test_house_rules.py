@@ -130,7 +130,15 @@ def test_nothing_happens_behind_a_save() -> None:
         assert not [name for name in imports(path) if "signals" in name], name_of(path)
 
 
-NETS = ["gateways.signing", "refunds.checks", "refunds.services.turns", "refunds.webhooks", "refunds.worker"]
+NETS = [
+    "gateways.pay3",
+    "gateways.signing",
+    "gateways.tokens",
+    "refunds.checks",
+    "refunds.services.turns",
+    "refunds.webhooks",
+    "refunds.worker",
+]
 
 
 def test_every_net_that_catches_everything_is_known() -> None:

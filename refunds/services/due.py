@@ -13,7 +13,6 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from gateways.contract import Webhooks
 from gateways.registry import gateway_class
 from refunds import jobs
 from refunds.models import Account, Payment, Refund
@@ -64,8 +63,7 @@ def sweep() -> int:
         for pk, ask_at in _due(rows, now):
             n_found += _hand_out(rows.filter(pk=pk, ask_at=ask_at), partial(wake, pk))
     for account in Account.objects.filter(is_active=True, webhook_key=""):
-        if gateway_class(account.gateway).can.webhooks is Webhooks.SPEAK:
-            book_key_fetch(account)
+        book_key_fetch(account)
     return n_found
 
 
@@ -84,7 +82,9 @@ def _hand_out(row: Any, wake: Callable[[datetime], None]) -> int:
 
 
 def book_key_fetch(account: Account) -> bool:
-    """Have the account's webhook key fetched, at most once in ten minutes."""
+    """Have the account's webhook key fetched, where the gateway has one to fetch, at most once in ten minutes."""
+    if not gateway_class(account.gateway).webhook_key_setting:
+        return False
     rested = Q(webhook_key_asked_at=None) | Q(webhook_key_asked_at__lt=timezone.now() - KEY_PAUSE)
     with transaction.atomic():
         if Account.objects.filter(rested, pk=account.pk).update(webhook_key_asked_at=timezone.now()) != 1:

@@ -10,6 +10,7 @@ from django.core import serializers
 from django.test import Client
 
 from gateways import registry
+from gateways.http import HttpClient
 from gateways.sandbox import Sandbox
 from refunds import accounts, services
 from refunds.models import Refund
@@ -19,7 +20,6 @@ from tests.faults.table import DEADLINE, ORDERS, Fault
 from tests.house import House
 
 pytestmark = pytest.mark.django_db(transaction=True)
-TOKENS = "eyJ"  # how every JWT begins
 STORIES = ("success", "refused", "answer_lost", "error_after", "error_page", "unheard_word", "forged_webhook")
 
 
@@ -27,6 +27,20 @@ def everything_kept() -> str:
     """Every row of every table of ours, and of the jobs."""
     models = [*apps.get_app_config("refunds").get_models(), *apps.get_app_config("django_tasks_database").get_models()]
     return "\n".join(serializers.serialize("json", model.objects.all()) for model in models)
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What connectors learn on the way and ask to be hidden, such as access tokens."""
+    found: list[str] = []
+    hide = HttpClient.hide
+
+    def noted(self: HttpClient, secret: str) -> None:
+        found.append(secret)
+        hide(self, secret)
+
+    monkeypatch.setattr(HttpClient, "hide", noted)
+    return found
 
 
 def secrets_of(gateway: str, sandbox: Sandbox) -> list[str]:
@@ -37,7 +51,7 @@ def secrets_of(gateway: str, sandbox: Sandbox) -> list[str]:
 
 @pytest.mark.parametrize("gateway", [name for name in ACCOUNTS if name in ORDERS])
 def test_secrets_stay_out_of_rows_logs_and_pages(
-    gateway: str, house: House, caplog: pytest.LogCaptureFixture, client: Client
+    gateway: str, house: House, learned: list[str], caplog: pytest.LogCaptureFixture, client: Client
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for number, story in enumerate(STORIES):
@@ -47,10 +61,10 @@ def test_secrets_stay_out_of_rows_logs_and_pages(
         services.send_refund(refund.pk)
         house.sandbox.settle()
         services.settle_refund(refund.pk)
-    secrets = secrets_of(gateway, house.sandbox)
+    secrets = [*secrets_of(gateway, house.sandbox), *set(learned)]
     assert secrets
     kept = everything_kept() + caplog.text
-    assert [secret for secret in (*secrets, TOKENS) if secret in kept] == []
+    assert [secret for secret in secrets if secret in kept] == []
 
     client.force_login(person("fin", "Finance"))
     shown = "".join(
@@ -58,7 +72,7 @@ def test_secrets_stay_out_of_rows_logs_and_pages(
         for pk in Refund.objects.values_list("pk", flat=True)
     )
     assert "Raw exchange" in shown
-    assert [secret for secret in (*secrets, TOKENS) if secret in shown] == []
+    assert [secret for secret in secrets if secret in shown] == []
 
 
 @pytest.mark.parametrize("gateway", [name for name in ACCOUNTS if name in ORDERS])

@@ -51,7 +51,7 @@ OTHERWISE: dict[str, dict[str, End]] = {
     "paynow": {**KNOCKS, "wrong_amount": ("succeeded", 1, False)},  # no amount is on their wire
     "pay3": {**KNOCKS, **NOT_REPEATED},
     "examplepay": {**KNOCKS, **NOT_REPEATED},
-    "airpay": {**KNOCKS, **NOT_ASKED},
+    "airpay": {**KNOCKS, **NOT_ASKED, "expires": ("processing", 0, True)},  # a cancelled child: a person looks
 }
 
 

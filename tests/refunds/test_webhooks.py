@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.db import DatabaseError
 from django.http import HttpResponse
 from django.test import Client
 
+from gateways.contract import Webhooks
 from gateways.errors import BadWebhook
 from gateways.payerly import Payerly
 from refunds import services
@@ -246,3 +248,14 @@ def test_a_content_type_that_cannot_be_read_is_the_strangers_fault(content_type:
     environ = {**Client()._base_environ(PATH_INFO=DOOR, REQUEST_METHOD="POST"), "CONTENT_TYPE": content_type}
     b"".join(application(environ, lambda status, headers, *_: answers.append(status)))
     assert answers[0][0] == "4"
+
+
+def test_a_knock_that_sounds_the_same_again_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Payerly, "can", replace(Payerly.can, webhooks=Webhooks.KNOCK))
+    refund = standing_in("processing", ask_at=None)
+    for _ in range(2):
+        Refund.objects.filter(pk=refund.pk).update(ask_at=None)
+        assert deliver(callback(refund)).status_code == 200
+        assert again(refund).ask_at is not None
+    assert Delivery.objects.count() == 1
+    assert again(refund).status == "processing"
