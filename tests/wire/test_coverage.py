@@ -73,7 +73,12 @@ NAMED: dict[str, dict[str, list[str]]] = {
             "error.details[].fields[].value",
         ],
     },
-    "paynow": {},
+    "paynow": {
+        "path": ["paymentId"],
+        "header": ["Signature", "Idempotency-Key", "User-Agent", "Accept", "Content-Type"],
+        "request": ["amount", "reason"],
+        "answer": ["refundId", "status"],
+    },
     "airpay": {
         "header": ["Content-Type"],
         "request": [
@@ -97,7 +102,11 @@ NAMED: dict[str, dict[str, list[str]]] = {
             "transactions[].message",
         ],
     },
-    "pay3": {},
+    "pay3": {
+        "header": ["signature", "access-token", "Accept", "Content-Type"],
+        "request": ["requestId", "fiatAmount", "clientId"],
+        "answer": ["requestId", "refundId", "fiatAmount", "status"],
+    },
     "examplepay": {
         "header": ["Content-Type", "Accept", "Authorization"],
         "request": ["merchantRefundNo", "paymentNo", "amount", "description"],
