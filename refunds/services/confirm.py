@@ -6,7 +6,8 @@ from gateways.contract import Outcome, RefundUpdate
 from gateways.registry import gateway_class
 from refunds.models import Attempt, Refund, Status
 from refunds.services.actor import Actor, Mouth
-from refunds.services.record import Hearing, doubt_the_end, record_update
+from refunds.services.hearing import Hearing
+from refunds.services.record import doubt_the_end, record_update
 from refunds.services.steps import take_step
 
 LAG_ASKS = 5  # so many looks until a contradiction is no longer taken for their list lagging behind

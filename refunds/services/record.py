@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -15,8 +12,9 @@ from gateways.contract import LookUp, Outcome, RefundUpdate
 from gateways.registry import gateway_class
 from refunds.models import Attempt, Event, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY, UNSENT
-from refunds.services.actor import Actor, Mouth
+from refunds.services.actor import Mouth
 from refunds.services.due import first_ask
+from refunds.services.hearing import Hearing, difference, is_older, may_be_about_a_later_one
 from refunds.services.steps import locked, take_step
 
 NO_WORD = "There is still no final word from the gateway. Look in the gateway's own screens."
@@ -25,42 +23,14 @@ ASKED_WITHOUT_REFERENCE = (LookUp.BY_KEY, LookUp.BY_PAYMENT)
 PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays
 
 
-@dataclass(frozen=True)
-class Hearing:
-    """One update about one refund, on its way to a decision."""
-
-    refund: Refund
-    update: RefundUpdate
-    mouth: Mouth
-    attempt: Attempt | None = None
-
-    @property
-    def actor(self) -> Actor:
-        return Actor.gateway(gateway_class(self.refund.account.gateway).label, self.mouth)
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for equal words: hearing the same again writes nothing."""
-        said = self.update
-        amount = [said.amount.minor, said.amount.currency] if said.amount else None
-        words = [said.outcome, said.reference, said.key, said.payment_reference, amount, said.code, said.message]
-        words.append(said.occurred_at.isoformat() if said.occurred_at else "")
-        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
-
-    @property
-    def words(self) -> str:
-        said = " ".join(part for part in (self.update.code, self.update.message) if part)
-        return f"They say {self.update.outcome}" + (f": {said}" if said else "") + "."
-
-
 @transaction.atomic
 def record_update(refund_id: int, update: RefundUpdate, mouth: Mouth, attempt: Attempt | None = None) -> Event | None:
     """Hear one update. Returns the journal line it led to, or None when it told us nothing new."""
     refund = locked(refund_id)
     hearing = Hearing(refund, update, mouth, attempt)
-    if difference := _difference(refund, update):
-        return _call_a_person(hearing, difference)
-    if _is_older(refund, update):
+    if differing := difference(refund, update):
+        return _call_a_person(hearing, differing)
+    if is_older(refund, update):
         return _keep(hearing, "older than what we know")
     return RULES[standing(refund), update.outcome](hearing)
 
@@ -79,31 +49,9 @@ def standing(refund: Refund) -> str:
     return ON_ITS_WAY if refund.status in (Status.SENDING, Status.UNKNOWN) else refund.status
 
 
-def _difference(refund: Refund, update: RefundUpdate) -> str:
-    """A sentence when their echo is not our refund, or ""."""
-    pairs = (
-        ("key", update.key.lower(), str(refund.key) if refund.source == Refund.Source.HOUSE else ""),
-        ("payment", update.payment_reference, refund.payment.reference),
-        ("reference", update.reference, refund.reference),
-    )
-    for name, theirs, ours in pairs:
-        if theirs and ours and theirs != ours:
-            return f"They name the {name} {theirs}; ours is {ours}."
-    if update.amount and update.amount != refund.money:
-        return f"They say {update.amount} {update.amount.currency}; we asked {refund.money} {refund.money.currency}."
-    taken = Refund.objects.filter(account=refund.account, reference=update.reference).exclude(pk=refund.pk)
-    if update.reference and (other := taken.first()):
-        return f"They name the reference {update.reference}, which is {other}'s."
-    return ""
-
-
-def _is_older(refund: Refund, update: RefundUpdate) -> bool:
-    return bool(update.occurred_at and refund.said_at and update.occurred_at < refund.said_at)
-
-
 def _call_a_person(hearing: Hearing, why: str) -> Event | None:
     """Moves nothing but out of sending, where nobody could rest; a person has to look."""
-    if _heard_before(hearing):
+    if hearing.is_repeated:
         return None
     refund, text = hearing.refund, f"{why} {hearing.words}"
     if standing(refund) == NEVER_SENT:
@@ -115,14 +63,10 @@ def _call_a_person(hearing: Hearing, why: str) -> Event | None:
 
 def _keep(hearing: Hearing, why: str = "", **changes: Any) -> Event | None:
     """Evidence: kept in the journal, nothing moves; the same again writes nothing."""
-    if _heard_before(hearing):
+    if hearing.is_repeated:
         return None
     text = f"{hearing.words} Kept as evidence" + (f": {why}." if why else ".")
     return _take(hearing, "evidence", None, text, **changes)
-
-
-def _heard_before(hearing: Hearing) -> bool:
-    return hearing.refund.events.filter(heard=hearing.fingerprint).exists()
 
 
 def _take(
@@ -217,7 +161,7 @@ def cancel(hearing: Hearing) -> Event | None:
 
 def puzzle(hearing: Hearing) -> Event | None:
     """A word that settles nothing: keep asking, and call a person."""
-    if _heard_before(hearing):
+    if hearing.is_repeated:
         return None
     refund, changes = hearing.refund, _learned(hearing)
     said = " ".join(part for part in (hearing.update.code, hearing.update.message) if part)
@@ -239,6 +183,9 @@ def reverse(hearing: Hearing) -> Event | None:
     """They paid, and now say otherwise: only an authenticated look-up is believed."""
     if hearing.mouth is not Mouth.LOOK_UP:
         return _look_it_up(hearing)
+    if later := may_be_about_a_later_one(hearing):
+        why = f"They speak of the whole payment, and {later} was sent after this one. Look which one came back."
+        return _keep(hearing, "it may be about another refund", needs_attention=why)
     why = f"It had succeeded, and then came back: {hearing.words}"[:300]
     changes = {**_learned(hearing), "to_confirm": "", "ask_at": None, "final_at": timezone.now()}
     return _take(hearing, "reversed", hearing.refund.reverse, why, needs_attention=why, **changes)
@@ -254,7 +201,7 @@ def doubt_the_end(hearing: Hearing) -> Event | None:
 
 
 def _look_it_up(hearing: Hearing) -> Event | None:
-    if _heard_before(hearing):
+    if hearing.is_repeated:
         return None
     text = f"{hearing.words} That contradicts the end of this refund, so we look it up."
     soon = {"ask_at": timezone.now(), "asks": 0, "to_confirm": hearing.update.outcome}

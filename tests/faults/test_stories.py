@@ -50,7 +50,8 @@ OTHERWISE: dict[str, dict[str, End]] = {
     "payerly": {},
     "paynow": {**KNOCKS, "wrong_amount": ("succeeded", 1, False)},  # no amount is on their wire
     "pay3": {**KNOCKS, **NOT_REPEATED},
-    "examplepay": {**KNOCKS, **NOT_REPEATED},
+    # The payment's status bears no amount, so the call for a person stays while the refund goes on.
+    "examplepay": {**KNOCKS, **NOT_REPEATED, "wrong_amount": ("succeeded", 1, True)},
     "airpay": {**KNOCKS, **NOT_ASKED, "expires": ("processing", 0, True)},  # a cancelled child: a person looks
 }
 

@@ -223,3 +223,19 @@ def test_a_late_success_holds_the_amount_again_even_if_that_is_too_much() -> Non
     refund = hear(refund, Outcome.SUCCEEDED, Mouth.LOOK_UP)
     assert (refund.status, Payment.objects.get().held) == ("unknown", 6000)
     assert Payment.objects.get().is_over_committed
+
+
+def test_a_word_for_the_whole_payment_does_not_reverse_an_earlier_refund() -> None:
+    first = standing_in(S.SUCCEEDED, exclusive=True, sent_at=NOON)
+    second = approved(first.payment, 500)
+    Refund.objects.filter(pk=second.pk).update(exclusive=True, sent_at=NOON + timedelta(hours=1))
+    after = hear(first, Outcome.FAILED, Mouth.LOOK_UP, amount=None)
+    assert after.status == "succeeded"
+    assert str(second) in after.needs_attention
+    with_amount = hear(first, Outcome.FAILED, Mouth.LOOK_UP)
+    assert with_amount.status == "reversed"
+
+
+def test_the_last_refund_of_a_payment_is_reversed_by_its_word() -> None:
+    only = standing_in(S.SUCCEEDED, exclusive=True, sent_at=NOON)
+    assert hear(only, Outcome.FAILED, Mouth.LOOK_UP, amount=None).status == "reversed"
