@@ -9,9 +9,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from gateways import registry
+from gateways.sandbox import Sandbox
 from refunds_site import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,3 +142,16 @@ def test_static_files_need_no_collecting(client):
     answer = client.get("/static/unfold/css/styles.css")
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/css")
+
+
+def test_the_demo_has_the_keys_of_every_simulated_gateway():
+    sandbox = Sandbox()
+    accounts = dict(entry.split(":") for entry in demo("GATEWAY_ACCOUNTS")[0].split(","))
+    assert set(accounts.values()) == set(registry.names())
+    for slug, gateway in accounts.items():
+        if gateway not in sandbox.simulators:
+            continue
+        given = sandbox.credentials(gateway)
+        names = [f"{slug.upper().replace('-', '_')}_{name}" for name in given]
+        found = demo(*names, SANDBOX_PORT=str(urlsplit(sandbox.root).port))
+        assert found == list(given.values()), slug
