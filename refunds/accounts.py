@@ -96,6 +96,11 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+def has_webhook_key(account: Account) -> bool:
+    """Whether its gateway signs webhooks with a key that is fetched and pinned."""
+    return account.gateway in registry.names() and bool(registry.gateway_class(account.gateway).webhook_key_setting)
+
+
 def callback_url(account: Account) -> str:
     """Where the gateway shall send its webhooks; "" without PUBLIC_URL."""
     return f"{settings.PUBLIC_URL}/webhooks/{account.slug}/" if settings.PUBLIC_URL else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 
 from django.conf import settings
 
@@ -79,17 +80,22 @@ def plan(pauses: Sequence[timedelta]) -> str:
     """A poll plan in words, at the pace of this installation."""
     if not pauses:
         return "Never by ourselves."
-    spans = [span(pause * settings.POLL_PACE) for pause in pauses]
-    return f"After {', '.join(spans[:-1])}, then every {spans[-1]}." if spans[1:] else f"Every {spans[0]}."
+    *first, last = [(span(pause * settings.POLL_PACE), len(list(same))) for pause, same in groupby(pauses)]
+    steps = [f"{n} times {text}" if n > 1 else text for text, n in first]
+    return f"After {', '.join(steps)}, then every {last[0]}." if steps else f"Every {last[0]}."
 
 
 def span(pause: timedelta) -> str:
-    """1 day, 20 h, 15 min, 2.5 s."""
+    """1 day, 1 h 12 min, 15 min, 2.5 s: the two largest units that say it."""
+    parts = []
     for unit, length in UNITS:
-        if pause >= length and not pause % length:
-            n_units = pause // length
-            return f"{n_units}\N{NO-BREAK SPACE}{unit}{'s' if unit == 'day' and n_units > 1 else ''}"
-    return f"{pause.total_seconds():g}\N{NO-BREAK SPACE}s"
+        n_units, rest = divmod(pause, length)
+        if n_units:
+            parts.append(f"{n_units}\N{NO-BREAK SPACE}{unit}{'s' if unit == 'day' and n_units > 1 else ''}")
+            pause = rest
+    if pause and len(parts) < 2:
+        parts.append(f"{pause.total_seconds():g}\N{NO-BREAK SPACE}s")
+    return " ".join(parts[:2])
 
 
 def _quiet(window: timedelta) -> str:

@@ -43,6 +43,8 @@ class AccountAdmin(OwnPage):
 
     @display(description="Webhook key")
     def shown_key(self, account: Account) -> str:
+        if not accounts.has_webhook_key(account):
+            return "none needed"
         if key_is_offered(account):
             return "changed: look at it"
         return "pinned" if account.webhook_key else "not fetched"
@@ -51,6 +53,7 @@ class AccountAdmin(OwnPage):
         return {
             "account": found,
             "callback_url": accounts.callback_url(found),
+            "has_key": accounts.has_webhook_key(found),
             "key": services.fingerprint(found.webhook_key),
             "offered": services.fingerprint(found.webhook_key_offered) if key_is_offered(found) else "",
             "may_decide": request.user.has_perm(policy.ACCOUNTS),
