@@ -137,6 +137,7 @@ def house(
 ) -> Iterator[House]:
     """Sandbox and web; a test starts its workers."""
     settings.PUBLIC_URL = live_server.url
+    settings.POLL_PACE = float(QUICK["POLL_PACE"])
     environment = {**process_environment, "PUBLIC_URL": live_server.url, "DEBUG": "on"}
     for gateway in sandbox.simulators:
         sandbox.callback(gateway, f"{live_server.url}/webhooks/{ACCOUNTS[gateway]}/")
