@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -37,7 +36,9 @@ from gateways.tokens import Tokens, fetch_token
 HMACS = ("HS256", "HS384", "HS512")
 PLAIN_ID = re.compile(r"\A[!-~]{1,100}\Z", re.ASCII)  # no length of a requestId is documented
 THREE_PARTS = re.compile(r"\A[\w-]{1,1000}\.[\w-]{1,8000}\.[\w-]{1,200}\Z", re.ASCII)
+PLAIN_CODE = re.compile(r"\A[1-9][0-9]{0,9}(\.[0-9]{1,9})?\Z", re.ASCII)  # such as 7001 and 9006.1; 0 and true are none
 REFUSED_WITH = (400, 401, 403, 404, 422)
+KEYS: Mapping[str, Callable[[str], bytes]] = {"off": str.encode, "on": lambda t: base64.b64decode(t, validate=True)}
 DETAILS = {"status": ("Their word for the status", "status"), "errorReason": ("What they object to", "errorReason")}
 TOKENS = Tokens()
 warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)  # how long a secret is, they decide
@@ -78,15 +79,16 @@ class Pay3(Gateway):
     def __init__(self, config: Mapping[str, str]) -> None:
         super().__init__(config)
         self._outcomes = reading.outcome_table(self.config)
-        self._algorithms = self.config["WEBHOOK_ALGORITHMS"].split(",")
-        if not set(self._algorithms) <= set(HMACS):
+        self._algorithms = reading.words_of(self.config["WEBHOOK_ALGORITHMS"])
+        if not self._algorithms or set(self._algorithms) - set(HMACS):
             raise Misconfigured(f"WEBHOOK_ALGORITHMS holds some of {', '.join(HMACS)}, and nothing else.")
-        if self.config["WEBHOOK_SECRET_IS_BASE64"] not in ("on", "off"):
+        if not (key := KEYS.get(self.config["WEBHOOK_SECRET_IS_BASE64"])):
             raise Misconfigured("WEBHOOK_SECRET_IS_BASE64 is on or off.")
+        if not all(self.config[name].startswith("/") for name in ("TOKEN_PATH", "REFUND_PATH", "LIST_PATH")):
+            raise Misconfigured("TOKEN_PATH, REFUND_PATH and LIST_PATH begin with a slash.")  # or the host changes
         self._owner = (self.http.base_url, self.config["CLIENT_ID"], self.config["API_SECRET"])
-        names = ("WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS")
         with reading.unreadable_is(Misconfigured, "WEBHOOK_SECRET"):
-            self._webhook_keys = [self._key(self.config[name]) for name in names if self.config[name]]
+            self._webhook_keys = [key(text) for name in self.secrets[1:] if (text := self.config[name]).strip()]
 
     def check(self, order: RefundOrder) -> str:
         if not PLAIN_ID.match(order.payment_reference):
@@ -105,7 +107,7 @@ class Pay3(Gateway):
     def refund(self, order: RefundOrder) -> RefundUpdate:
         """Once: after a clear auth failure the token is forgotten, and a look-up comes before everything else."""
         text = f"fiatAmount={order.amount}&requestId={order.payment_reference}"
-        mark = hmac.new(self.config["API_SECRET"].encode(), text.encode(), hashlib.sha256).digest()
+        mark = hmac.digest(self.config["API_SECRET"].encode(), text.encode(), "sha256")
         headers = {"signature": base64.b64encode(mark).decode(), "Content-Type": "application/json"}
         try:
             headers |= self._access()
@@ -114,19 +116,19 @@ class Pay3(Gateway):
         answer = self.http.send("POST", self.config["REFUND_PATH"], headers=headers, body=self.body(order))
         told = reading.json_of(answer, self.label, (200, *REFUSED_WITH))
         with reading.unreadable_is(NoAnswer, "Pay3's answer"):
-            if answer.status == 401:
-                self._forgets_token(told)
+            self._forgets_token(answer, told)
             return self._update(told, order) if answer.status == 200 else refusal(told)
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
         answer = self._list(order)
-        if answer.status == 401 and self._forgets_token(reading.json_of(answer, self.label, (401,))):
+        if answer.status == 401 and self._forgets_token(answer, reading.json_of(answer, self.label, (401,))):
             answer = self._list(order)  # a look-up may be repeated, with a fresh token
         told = reading.json_of(answer, self.label)
         with reading.unreadable_is(NoAnswer, "Pay3's list of refunds"):
-            if not isinstance(told.get("data"), list):
-                raise ValueError("There is no list in it.")
-            updates = [self._update({**told, **item}, order) for item in reading.objects_at(told, "data")]
+            items, reason = told.get("data"), told.get("errorReason")
+            if not isinstance(items, list) or told.get("error") or (not items and reading.line_of(reason)):
+                raise ValueError("There is no list in it, or an error instead of one.")
+            updates = [self._update({"errorReason": reason, **one}, order) for one in reading.objects_at(told, "data")]
             if len({update.reference for update in updates}) < len(updates):
                 raise ValueError("One refund stands in it twice.")
             return updates
@@ -148,10 +150,6 @@ class Pay3(Gateway):
         asked = urlencode({"requestId": order.payment_reference, "clientId": self.config["CLIENT_ID"]})
         return self.http.send("GET", f"{self.config['LIST_PATH']}?{asked}", headers=self._access())
 
-    def _key(self, secret: str) -> bytes:
-        is_base64 = self.config["WEBHOOK_SECRET_IS_BASE64"] == "on"
-        return base64.b64decode(secret, validate=True) if is_base64 else secret.encode()
-
     def _is_signed(self, token: str, key: bytes) -> bool:
         try:
             jwt.decode(token, key, algorithms=self._algorithms, options={"verify_aud": False})
@@ -166,14 +164,16 @@ class Pay3(Gateway):
         self.http.hide(self._token)
         return {"access-token": self._token, "Accept": "application/json"}
 
-    def _forgets_token(self, told: Object) -> bool:
+    def _forgets_token(self, answer: Response, told: Object) -> bool:
         """Whether a 401 is about the token: a plain text says so, a code makes it a business error."""
-        if is_about_it := isinstance(told.get("error"), str):
+        if is_about_it := answer.status == 401 and isinstance(told.get("error"), str):
             TOKENS.forget(self._owner, self._token)
         return is_about_it
 
     def _update(self, told: Object, order: RefundOrder) -> RefundUpdate:
         """One refund of theirs; the currency is the order's, since it is not on the wire."""
+        if told.get("error"):
+            raise ValueError("An error stands beside the refund.")
         word, amount = reading.name_at(told, "status"), reading.name_at(told, "fiatAmount")
         return RefundUpdate(
             self._outcomes.get(word, Outcome.UNCLEAR),
@@ -195,6 +195,6 @@ def token_in(delivery: Delivery) -> str:
 
 def refusal(told: Object) -> RefundUpdate:
     """Their "no". Raises ValueError for anything but {"error": {"code": …}} without a refund in it."""
-    if not (code := reading.word_at(told, "error", "code")) or "refundId" in told:
+    if not PLAIN_CODE.match(code := reading.word_at(told, "error", "code")) or "refundId" in told:
         raise ValueError("It is no business error of theirs.")
     return RefundUpdate(Outcome.FAILED, code=code, message=reading.text_at(told, "error", "message"))

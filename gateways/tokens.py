@@ -13,7 +13,7 @@ import jwt
 
 from gateways.contract import fill
 from gateways.errors import NoAnswer
-from gateways.http import HttpClient
+from gateways.http import HttpClient, as_text
 from gateways.reading import body_of, text_at, unreadable_is
 from gateways.strictjson import parse
 
@@ -52,8 +52,10 @@ def fetch_token(http: HttpClient, settings: Mapping[str, str], values: Mapping[s
     body = fill(settings["TOKEN_BODY"], {name: json.dumps(text)[1:-1] for name, text in values.items()})
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     answer = http.send(settings["TOKEN_METHOD"], settings["TOKEN_PATH"], headers=headers, body=body.encode())
+    told = body_of(answer, "The gateway")
+    http.hide(as_text(told))  # wherever the token may stand in it
     with unreadable_is(NoAnswer, "The answer to our asking for an access token"):
-        token = text_at(parse(body_of(answer, "The gateway")), settings["TOKEN_FIELD"])
+        token = text_at(parse(told), settings["TOKEN_FIELD"])
         if not PLAIN_TOKEN.match(token):
             raise ValueError(f"{settings['TOKEN_FIELD']} is missing or no token.")
     return token

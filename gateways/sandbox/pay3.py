@@ -13,6 +13,7 @@ import uuid
 from typing import Any
 from urllib.parse import parse_qsl
 
+from gateways.money import Money, exponent
 from gateways.sandbox.desk import Order, Reply
 from gateways.sandbox.ledger import Refund
 from gateways.sandbox.simulator import Request, SimulatedGateway
@@ -87,10 +88,10 @@ class Simulator(SimulatedGateway):
         text = f"fiatAmount={asked['fiatAmount']}&requestId={asked['requestId']}"
         if not secrets.compare_digest(request.headers.get("signature", "").encode(), mark_of(text).encode()):
             raise Refused(401, "The signature does not fit.", "4010")
-        payment, minor = asked["requestId"], read_amount(asked["fiatAmount"])
+        payment, number = asked["requestId"], str(uuid.uuid4())
         known = self.desk.ledger.payment("pay3", payment)
-        number = str(uuid.uuid4())
-        order = Order("pay3", number, payment, minor, known[1] if known else self.currency, "", text)
+        currency = known[1] if known else self.currency
+        order = Order("pay3", number, payment, read_amount(asked["fiatAmount"], currency), currency, "", text)
         return self.take(
             order,
             lambda refund: fine({**shown(refund), "status": first_word(refund)}),
@@ -132,17 +133,19 @@ def read_json(request: Request) -> dict[str, Any]:
     return asked
 
 
-def read_amount(text: str) -> int:
-    found = AMOUNT.fullmatch(text)
-    minor = int(found[1]) * 100 + int((found[3] or "").ljust(2, "0")) if found else 0
+def read_amount(text: str, currency: str) -> int:
+    """Minor units of the order's currency, which the text does not name."""
+    found, places = AMOUNT.fullmatch(text), exponent(currency)
+    decimals = (found[3] or "").ljust(places, "0") if found else ""
+    minor = int(found[1] + decimals) if found and len(decimals) == places else 0
     if minor <= 0:
         raise Refused(400, "fiatAmount is above zero, with at most two decimals.", "400")
     return minor
 
 
 def shown(refund: Refund) -> dict[str, str]:
-    minor = refund.minor + STORIES[refund.story].shown_too_much
-    told = {"requestId": refund.payment, "refundId": refund.reference, "fiatAmount": f"{minor // 100}.{minor % 100:02}"}
+    amount = Money(refund.minor + STORIES[refund.story].shown_too_much, refund.currency)
+    told = {"requestId": refund.payment, "refundId": refund.reference, "fiatAmount": str(amount)}
     return {**told, "status": WORDS[refund.status]}
 
 
