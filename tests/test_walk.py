@@ -13,6 +13,7 @@ from tests.house import House, until, until_status
 
 @pytest.mark.django_db(transaction=True)
 def test_a_refund_walks_from_the_agent_over_the_approver_and_payerly_home(house: House) -> None:
+    house.environment["POLL_PACE"] = "1"  # the webhook shall be faster than our own look-up
     # Payerly's public key is fetched and pinned by the worker, before anybody asks for anything.
     payment = make_payment(captured=5000, currency="EUR", reference="pay-1")
     house.open_doors()

@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from refunds.models import Account
 from tests.browser import scene
 from tests.browser.chrome import DESKTOP, PHONE, Visitor
+from tests.builders import again
 from tests.house import House, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -103,7 +104,7 @@ def desk(house: House, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path:
     house.start_worker()
     until(lambda: Account.objects.get(slug="payerly-eu").webhook_key)
     scene.play(desk)
-    until(lambda: desk.refunds["succeeded"].events.filter(step="confirmed").exists())
+    until(lambda: not again(desk.refunds["succeeded"]).to_confirm)
     return desk
 
 
