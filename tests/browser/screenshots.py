@@ -33,6 +33,7 @@ def main() -> None:
         scene.play(work)
         with chrome(executable) as browser:
             take_all(browser, home.url, work)
+            take_what_only_people_know(browser, home.url, work)
     for picture in sorted(FOLDER.glob("*.png")):
         print(f"{picture.relative_to(ROOT)}  {picture.stat().st_size // 1000} kB")
 
@@ -67,6 +68,23 @@ def take_all(browser: Any, url: str, work: Any) -> None:
         night.log_in("approver")
         night.go(f"/admin/refunds/refund/{done.pk}/change/")
         take(night, f"refund-{name}")
+
+
+def take_what_only_people_know(browser: Any, url: str, work: Any) -> None:
+    """As finance: the Unknown desk, a proposal to confirm, and what is assumed about a gateway."""
+    from tests.browser.chrome import Visitor
+
+    finance = Visitor(browser, url)
+    finance.log_in("finance2")
+    tall = {"width": 1280, "height": 1100}
+    for name, path in {
+        "unknown": "refund/unknown/",
+        "confirm": f"refund/{work.refunds['proposed'].pk}/confirm/",
+        "account": f"account/{work.refunds['proposed'].account_id}/change/",
+    }.items():
+        finance.page.set_viewport_size(tall)
+        finance.go(f"/admin/refunds/{path}")
+        take(finance, name)
 
 
 def take(visitor: Any, name: str) -> None:
