@@ -60,6 +60,7 @@ class Capabilities:
     repeat: Repeat = Repeat.NEVER
     cancel: bool = False
     webhooks: Webhooks = Webhooks.NONE
+    by_hand: bool = False  # no gateway at all: a person makes the transfer, and two declare what became of it
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class Assumption:
 class RefundOrder:
     """One refund as a gateway is asked for it.
 
-    `key` is our name for it (UUID, 36 characters, also the idempotency key); `reason` is already the gateway's own
-    word; `note` is public wording; `reference` is their name for it, once known; `before` is what they showed before
-    we asked.
+    `key` is our name for it (UUID, 36 characters, also the idempotency key); "" asks about the payment as a whole.
+    `reason` is already the gateway's own word; `note` is public wording; `reference` is their name for it, once known;
+    `before` is what they showed before we asked.
     """
 
     key: str
@@ -156,7 +157,7 @@ class Gateway(ABC):
     key_window: timedelta | None = None  # how long they honour a key
     quiet_window: timedelta = timedelta(minutes=15)  # after it, an unseen order can no longer arrive
     webhook_answer: ClassVar[bytes] = b""
-    webhook_type: ClassVar[str] = "application/json"
+    webhook_type: ClassVar[str] = "application/json"  # of their deliveries, not of our answer
     webhook_key_setting: ClassVar[str] = ""  # the setting that holds the key `webhook_key` fetches
     callback_setting: ClassVar[str] = ""  # the setting that holds their callbacks' address, where it is signed too
     detail_labels: ClassVar[Mapping[str, str]] = {}  # plain words for the keys of `details`
@@ -207,7 +208,9 @@ class Gateway(ABC):
         """Ask for the refund, once. Raises NotSent or NoAnswer; a FAILED answer is a definite refusal."""
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
-        """All refunds they show for the order's payment; [] is a clean absence. Doubt raises NoAnswer or NotSent.
+        """What they show: all refunds of the order's payment, or this one, by what `can.look_up` says.
+
+        [] is a clean absence. Doubt raises NoAnswer or NotSent.
 
         An update that bears the order's key is about this very order. Where they keep no key of ours, a connector sets
         it only if what they show can be about nothing else.

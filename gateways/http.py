@@ -81,7 +81,15 @@ class HttpClient:
         """Keep a secret that was learned on the way, such as an access token, out of the record, also in hindsight."""
         self._secrets = spellings([*self._secrets, secret])
         self.exchanges = [
-            replace(one, request_body=self._hide(one.request_body), response_body=self._hide(one.response_body))
+            replace(
+                one,
+                url=self._hide(one.url),
+                request_headers=self._hide_headers(one.request_headers),
+                request_body=self._hide(one.request_body),
+                response_headers=self._hide_headers(one.response_headers),
+                response_body=self._hide(one.response_body),
+                accident=self._hide(one.accident),
+            )
             for one in self.exchanges
         ]
 

@@ -11,7 +11,7 @@ class Manual(Gateway):
     name = "manual"
     label = "Manual transfer"
     needs = ()
-    can = Capabilities(partial=True, several=True)
+    can = Capabilities(partial=True, several=True, by_hand=True)
     poll_plan = ()
     quiet_window = timedelta(0)
     where_to_look = "The account that the transfer is made from: compare the payee, the amount and the day."

@@ -90,8 +90,7 @@ class Paynow(Gateway):
 
     def __init__(self, config: Mapping[str, str]) -> None:
         super().__init__(config)
-        hours = self.config["KEY_WINDOW_HOURS"]
-        if not re.match(r"\A[1-9][0-9]{0,2}\Z", hours, re.ASCII):
+        if not re.match(r"\A[1-9][0-9]{0,2}\Z", hours := self.config["KEY_WINDOW_HOURS"], re.ASCII):
             raise Misconfigured("KEY_WINDOW_HOURS is a whole number of hours, such as 20.")
         self.key_window = timedelta(hours=int(hours))
 
@@ -140,10 +139,11 @@ class Paynow(Gateway):
         """Whatever they answer, the status is read afterwards: the answer's form is not documented."""
         if not THEIR_ID.match(order.reference):
             raise NoAnswer("Paynow cancels by its own refundId, and we have none.")
-        self._send("POST", f"/v3/refunds/{order.reference}/cancel", f"{order.key}-cancel")
+        answer = self._send("POST", f"/v3/refunds/{order.reference}/cancel", f"{order.key}-cancel")
         for update in self.look_up(order):
-            return update
-        raise NoAnswer("Paynow does not show the refund that was to be cancelled.")
+            if update.outcome is not Outcome.PROCESSING or answer.status in (*FINE, *REFUSED_WITH):
+                return update
+        raise NoAnswer("Paynow did not say what became of the cancel.")
 
     def verify_webhook(self, delivery: Delivery) -> None:
         given = delivery.headers.get("signature", "").encode("utf-8", "replace")

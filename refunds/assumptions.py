@@ -13,7 +13,6 @@ from django.utils import timezone
 from gateways import registry
 from gateways.contract import Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
 from gateways.errors import Misconfigured
-from gateways.money import Money
 from refunds import accounts, wording
 from refunds.errors import BadInput
 from refunds.models import Account, Attempt, Payment, Refund
@@ -124,8 +123,9 @@ def _order(account: Account, gateway: Gateway, payment_reference: str) -> Refund
     payment = payments.filter(reference=payment_reference).first() if payment_reference else payments.first()
     if payment is None and not payment_reference:
         raise BadInput(f"The account {account} has no payment here: name one with --payment.")
-    amount = payment.money(payment.captured) if payment else Money(1, "EUR")
-    return RefundOrder("", payment_reference or payment.reference, amount)
+    if payment is None:
+        raise BadInput(f"The account {account} has no payment {payment_reference} here: import it first.")
+    return RefundOrder("", payment.reference, payment.money(payment.captured))
 
 
 def _why_not(account: Account, gateway: Gateway, updates: Sequence[RefundUpdate]) -> str:

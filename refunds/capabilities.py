@@ -60,6 +60,8 @@ def card_of(account: Account) -> Card | None:
 def abilities(gateway: Gateway | type[Gateway]) -> list[tuple[str, str]]:
     """Label and sentence for each capability; with its settings where they are known."""
     can = gateway.can
+    if can.by_hand:
+        return [("How it works", "A person makes the transfer; then one says what became of it, and another confirms.")]
     return [
         ("Part of a payment", "Yes." if can.partial else "No, only all of it."),
         (

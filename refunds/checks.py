@@ -161,6 +161,13 @@ def check_lease(**kwargs: Any) -> list[Error]:
     ]
 
 
+@register(Tags.security)
+def check_poll_pace(**kwargs: Any) -> list[Error]:
+    if 0.01 <= settings.POLL_PACE <= 100:
+        return []
+    return [Error("Set POLL_PACE to between 0.01 and 100: 1 asks as each gateway's plan says.", id="refunds.E020")]
+
+
 @register(Tags.database)
 def check_database(databases: Iterable[str] | None = None, **kwargs: Any) -> list[Error]:
     """What the connection itself says about how well it keeps a commit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,8 +31,23 @@ NEXT = {
     "any other way.",
     Status.PROCESSING: "{gateway} has accepted it. {how}.",
     Status.SUCCEEDED: "Done. {gateway} has sent the money back.",
-    Status.FAILED: "{gateway} refused it for certain; no money moved. You can try again as a new refund.",
+    Status.FAILED: "No money moved. You can try again as a new refund.",
     Status.REVERSED: "The bank returned the money to us. Talk to the customer, then try again as a new refund.",
+}
+
+# A transfer by hand has no gateway that could be handed anything.
+NEXT_BY_HAND = {
+    Status.SENDING: "It is being put on the list of transfers to make.",
+    Status.UNKNOWN: "Nobody knows whether the transfer was made. People look at the bank, and two declare it.",
+    Status.PROCESSING: "A person makes this transfer; then one says what became of it, and another confirms.",
+    Status.SUCCEEDED: "Done. The transfer was made.",
+}
+CUSTOMER_BY_HAND = {
+    Status.SENDING: "Your refund of {amount} is approved; we are making the transfer.",
+    Status.UNKNOWN: "Your refund of {amount} is being checked with our bank. We will tell you more.",
+    Status.PROCESSING: "Your refund of {amount} is approved; we are making the transfer.",
+    Status.SUCCEEDED: "Your refund of {amount} was transferred on {final}{ids}. "
+    "Your bank decides on which day it appears in your account.",
 }
 
 PRESS_AGAIN = {
@@ -39,7 +55,7 @@ PRESS_AGAIN = {
     Status.RETURNED: "Answer this one instead: a second request would be a second refund.",
     Status.APPROVED: "“Send now” is safe: it is this same refund. A second request would be a second refund.",
     Status.SENDING: "No: it is being handed over at this moment.",
-    Status.PROCESSING: "No: {gateway} has it. A second request would be a second refund.",
+    Status.PROCESSING: "No: {has_it}. A second request would be a second refund.",
 }
 
 CUSTOMER = {
@@ -77,11 +93,18 @@ def next_step(refund: Refund) -> str:
         return f"It waits: {why}" if (why := obstacle(refund)) else "A worker sends it as soon as one is free."
     if refund.status in AT_THE_GATEWAY and not refund.account.is_active:
         return f"Nobody can ask about it: the account {refund.account} is no longer in GATEWAY_ACCOUNTS. Put it back."
-    if is_made_by_hand(refund) and refund.status == Status.PROCESSING:
-        return "A person makes this transfer; then one says what became of it, and another confirms."
-    return NEXT[Status(refund.status)].format(
-        requester=refund.requested_by, gateway=gateway_class(refund.account.gateway).label, how=_how_it_ends(refund)
+    return _said(refund, NEXT, NEXT_BY_HAND).format(
+        requester=refund.requested_by, gateway=_label(refund), how=_how_it_ends(refund)
     )
+
+
+def _said(refund: Refund, usual: Mapping[Status, str], by_hand: Mapping[Status, str]) -> str:
+    status = Status(refund.status)
+    return by_hand.get(status, usual[status]) if is_made_by_hand(refund) else usual[status]
+
+
+def _label(refund: Refund) -> str:
+    return gateway_class(refund.account.gateway).label
 
 
 def _how_it_ends(refund: Refund) -> str:
@@ -90,6 +113,8 @@ def _how_it_ends(refund: Refund) -> str:
         return f"They cannot be asked about it, so people look in their screens and {found}declare the outcome"
     if can_be_asked(refund):
         return f"We ask until we know{_when(refund)}"
+    if why := obstacle(refund):
+        return f"It waits: {why.rstrip('.')}"
     return f"The same order goes again under the same key, and its answer tells{_when(refund)}"
 
 
@@ -97,12 +122,14 @@ def press_again(refund: Refund) -> str:
     """ "Can I press it again?" in one line, for a refund that is not final; "" for one that is."""
     if refund.status == Status.UNKNOWN:
         return _again(refund)
-    gateway = gateway_class(refund.account.gateway).label
-    return PRESS_AGAIN.get(Status(refund.status), "").format(gateway=gateway)
+    has_it = "a person makes this transfer" if is_made_by_hand(refund) else f"{_label(refund)} has it"
+    return PRESS_AGAIN.get(Status(refund.status), "").format(has_it=has_it)
 
 
 def _again(refund: Refund) -> str:
     verdict = again(refund)
+    if verdict.is_safe and (why := obstacle(refund)):
+        return f"Not now. {why}"
     if verdict.is_safe:
         until = f" until {moment(verdict.not_after)}" if verdict.not_after else ""
         return f"Yes{until}: “Check with the gateway” is safe. {verdict.why} A new request would be a second refund."
@@ -113,7 +140,7 @@ def _again(refund: Refund) -> str:
 
 def customer_sentence(refund: Refund) -> str:
     """A sentence to copy into an answer; no invented dates, nothing from inside the house."""
-    return CUSTOMER[Status(refund.status)].format(
+    return _said(refund, CUSTOMER, CUSTOMER_BY_HAND).format(
         amount=amount(refund.money), sent=_day(refund.sent_at), final=_day(refund.final_at), ids=_ids(refund)
     )
 
@@ -144,8 +171,9 @@ def _day(moment: object) -> str:
 
 def _ids(refund: Refund) -> str:
     known_by = gateway_class(refund.account.gateway).customer_detail
-    reference = refund.details.get(known_by) or refund.reference
-    return f"; the bank's reference is {reference}" if reference else ""
+    if told := refund.details.get(known_by):
+        return f"; the bank's reference is {told}"
+    return f"; the reference is {refund.reference}" if refund.reference else ""
 
 
 @dataclass(frozen=True)

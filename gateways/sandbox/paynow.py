@@ -13,7 +13,6 @@ from typing import Any
 from gateways.sandbox.desk import Order, Reply
 from gateways.sandbox.ledger import Refund, iso
 from gateways.sandbox.simulator import Request, SimulatedGateway
-from gateways.sandbox.stories import STORIES
 
 API_KEY, SIGNATURE_KEY = "sandbox-paynow-api-key", "sandbox-paynow-signature-key"
 WORDS = {"waiting": "NEW", "processing": "PENDING", "succeeded": "SUCCESSFUL", "failed": "FAILED"}
@@ -136,9 +135,8 @@ def read_order(key: str, payment: str, currency: str, request: Request) -> Order
 
 def shown(refund: Refund) -> dict[str, Any]:
     """No amount, no payment and no time: that is all they tell."""
-    word = refund.status if STORIES[refund.story].first_word != "unheard" else "unheard"
-    told = {"refundId": refund.reference, "status": WORDS[word]}
-    return {**told, "failureReason": "BUYER_ACCOUNT_CLOSED"} if word == "failed" else told
+    told = {"refundId": refund.reference, "status": WORDS[refund.status]}
+    return {**told, "failureReason": "BUYER_ACCOUNT_CLOSED"} if refund.status == "failed" else told
 
 
 def fresh_id() -> str:

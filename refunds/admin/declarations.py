@@ -21,9 +21,8 @@ from refunds.admin.declare_form import DeclareForm
 from refunds.admin.desk import OwnPage, seen_in
 from refunds.admin.facts import facts
 from refunds.errors import RefundError
-from refunds.models import Declaration, Refund, Status
-
-OPEN_TO_IT = (Status.UNKNOWN, Status.PROCESSING)
+from refunds.models import Declaration, Refund
+from refunds.models.refund import AWAITING
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,13 @@ def shown(refund: Refund, user: AbstractBaseUser) -> dict[str, Any]:
 
 
 def may_declare(refund: Refund, user: AbstractBaseUser) -> bool:
-    return refund.status in OPEN_TO_IT and policy.may(user, policy.DECLARE)
+    return refund.status in AWAITING and policy.may(user, policy.DECLARE)
 
 
 def waiting() -> QuerySet[Declaration]:
     """Every proposal that waits for a second person, oldest first."""
     rows = Declaration.objects.filter(confirmed_at=None, dropped_at=None, version=F("refund__version"))
-    return rows.filter(refund__status__in=OPEN_TO_IT)
+    return rows.filter(refund__status__in=AWAITING)
 
 
 def waiting_for(user: AbstractBaseUser) -> QuerySet[Refund]:
@@ -94,7 +93,7 @@ def waiting_for(user: AbstractBaseUser) -> QuerySet[Refund]:
 
 
 def proposal(refund: Refund, user: AbstractBaseUser) -> Proposal | None:
-    if refund.status not in OPEN_TO_IT or (standing := services.open_declaration(refund)) is None:
+    if refund.status not in AWAITING or (standing := services.open_declaration(refund)) is None:
         return None
     is_own = standing.proposed_by_id == user.pk
     return Proposal(standing, is_own, _why_not(refund, standing, user), policy.may(user, policy.DECLARE))

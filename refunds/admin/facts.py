@@ -7,9 +7,8 @@ from typing import Any
 from django.urls import reverse
 
 from refunds import wording
-from refunds.models import Refund, Status
-
-AT_THEIR_SCREENS = (Status.UNKNOWN, Status.PROCESSING)
+from refunds.models import Refund
+from refunds.models.refund import AWAITING
 
 
 def facts(refund: Refund) -> dict[str, Any]:
@@ -19,6 +18,6 @@ def facts(refund: Refund) -> dict[str, Any]:
         "payment": refund.payment,
         "original": refund,
         "details": wording.details(refund),
-        "where": wording.where_to_look(refund) if refund.status in AT_THEIR_SCREENS else None,
+        "where": wording.where_to_look(refund) if refund.status in AWAITING else None,
         "back": reverse("admin:refunds_refund_change", args=(refund.pk,)),
     }

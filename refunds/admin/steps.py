@@ -9,12 +9,11 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from refunds import policy, services
 from refunds.models import Refund, Status
+from refunds.models.refund import AWAITING
 
 ANY_SENT = frozenset(
     {Status.UNKNOWN, Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.REVERSED, Status.WITHDRAWN}
 )
-
-AT_THE_GATEWAY = frozenset({Status.UNKNOWN, Status.PROCESSING})
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ STEPS: dict[str, Step] = {
             "cancel",
             "Cancel at the gateway",
             policy.REQUEST,
-            AT_THE_GATEWAY,
+            AWAITING,
             "any",
             "The gateway is asked to cancel it. If it has begun to pay by then, the refund goes on as before.",
             lambda pk, user, seen, text: services.ask_to_cancel(pk, user, seen=seen),

@@ -38,6 +38,7 @@ HOLDING = frozenset(
         Status.PROCESSING,
     }
 )
+AWAITING = frozenset({Status.UNKNOWN, Status.PROCESSING})  # sent, and not at its end
 AT_THE_GATEWAY = frozenset({Status.SENDING, Status.UNKNOWN, Status.PROCESSING})
 UNSENT = frozenset(
     {

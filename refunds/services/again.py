@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from gateways.contract import Gateway, LookUp, Repeat, Webhooks
+from gateways.contract import Gateway, LookUp, Repeat
 from gateways.registry import gateway_class, names
 from refunds.errors import NotRefundable
 from refunds.models import Attempt, Refund, Status
@@ -47,9 +47,8 @@ def is_made_by_hand(refund: Refund) -> bool:
 
 
 def gateways_by_hand() -> list[str]:
-    """The names of the gateways that never say a word."""
-    can = {name: gateway_class(name).can for name in names()}
-    return [name for name in can if can[name].look_up is LookUp.NONE and can[name].webhooks is Webhooks.NONE]
+    """The names of the gateways whose transfers a person makes."""
+    return [name for name in names() if gateway_class(name).can.by_hand]
 
 
 def can_be_settled(refund: Refund) -> bool:

@@ -11,10 +11,11 @@ from gateways.errors import NoAnswer, NotSent
 from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import WrongMoment
-from refunds.models import Attempt, Refund, Status
+from refunds.models import Attempt, Refund
+from refunds.models.refund import AWAITING
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.attempts import close
-from refunds.services.orders import as_json, from_json, order_of
+from refunds.services.orders import as_json, order_as_sent
 from refunds.services.record import record_update
 from refunds.services.steps import locked, take_step
 
@@ -26,7 +27,7 @@ def why_no_cancel(refund: Refund) -> str:
     kind = gateway_class(refund.account.gateway)
     if not kind.can.cancel:
         return f"{kind.label} cannot cancel a refund."
-    if refund.status not in (Status.PROCESSING, Status.UNKNOWN) or not refund.reference:
+    if refund.status not in AWAITING or not refund.reference:
         return f"{refund} is {refund.get_status_display()}: only what {kind.label} has accepted can be cancelled there."
     return "Its cancellation was asked for already." if refund.cancel_asked_at else ""
 
@@ -49,7 +50,7 @@ def ask_to_cancel(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
 
 def cancel_is_due(refund: Refund) -> bool:
     """Asked for by a person, and no answer to it yet."""
-    if not refund.cancel_asked_at or refund.status not in (Status.PROCESSING, Status.UNKNOWN):
+    if not refund.cancel_asked_at or refund.status not in AWAITING:
         return False
     tries = refund.attempts.filter(kind=Attempt.Kind.CANCEL)
     return not tries.filter(outcome=Attempt.Outcome.ANSWERED).exists() and tries.count() < MOST_TRIES
@@ -57,8 +58,7 @@ def cancel_is_due(refund: Refund) -> bool:
 
 def cancel_at_gateway(refund: Refund, gateway: Gateway) -> None:
     """Ask for it and hear how the refund stands then. Talks to the gateway, so never inside a transaction."""
-    sent = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
-    order = from_json(sent.order, reference=refund.reference) if sent else order_of(refund)
+    order = order_as_sent(refund)
     refund.attempts.filter(kind=Attempt.Kind.CANCEL, outcome=Attempt.Outcome.OPEN).update(
         outcome=Attempt.Outcome.NO_ANSWER, said="The worker was lost in mid-call.", finished_at=timezone.now()
     )
@@ -75,5 +75,5 @@ def cancel_at_gateway(refund: Refund, gateway: Gateway) -> None:
         close(attempt, gateway, Attempt.Outcome.ANSWERED, f"It is {update.outcome} there.")
         record_update(refund.pk, update, Mouth.LOOK_UP)
         if update.outcome is not Outcome.CANCELLED:
-            text = f"Too late to cancel: {gateway.label} says it is {update.outcome}. It goes on as before."
+            text = f"It was not cancelled: {gateway.label} says {update.outcome}. The refund goes on as before."
             take_step(locked(refund.pk), "cancel lost", WORKER, text=text)

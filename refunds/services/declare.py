@@ -13,7 +13,8 @@ from django.utils import timezone
 from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import BadInput, NotRefundable, SamePerson, WrongMoment
-from refunds.models import Attempt, Declaration, Refund, Status
+from refunds.models import Attempt, Declaration, Refund
+from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
 from refunds.services.again import is_made_by_hand
 from refunds.services.orders import gateway_for
@@ -22,7 +23,6 @@ from refunds.services.steps import locked, take_step
 from refunds.services.unmatched import settle_unmatched
 
 Outcome = Declaration.Outcome
-OPEN_TO_IT = (Status.UNKNOWN, Status.PROCESSING)
 LARGEST_FILE = 5 * 1024 * 1024
 KINDS_OF_FILE = (".pdf", ".png", ".jpg", ".jpeg", ".txt", ".csv", ".eml")
 
@@ -42,7 +42,7 @@ def propose_outcome(
     """One person's word, with a note and evidence or a ticket. Nothing moves until another person confirms it."""
     policy.demand(by, policy.DECLARE, "declare what became of a refund")
     refund = locked(refund_id, seen)
-    if refund.status not in OPEN_TO_IT:
+    if refund.status not in AWAITING:
         raise WrongMoment(f"{refund} is {refund.get_status_display()}, so there is nothing to declare.")
     if standing := open_declaration(refund):
         raise WrongMoment(f"{standing.proposed_by} has proposed already: {standing.get_outcome_display()}.")

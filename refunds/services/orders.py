@@ -11,7 +11,7 @@ from gateways.errors import Misconfigured
 from gateways.money import Money
 from refunds import accounts
 from refunds.errors import NotRefundable
-from refunds.models import Account, Refund
+from refunds.models import Account, Attempt, Refund
 
 
 def order_of(refund: Refund) -> RefundOrder:
@@ -52,6 +52,13 @@ def from_json(kept: dict[str, Any], *, reference: str = "", before: dict[str, An
         reference=reference,
         before=before or {},
     )
+
+
+def order_as_sent(refund: Refund) -> RefundOrder:
+    """The order whose end is awaited, with what they showed before it: the first that may have left the house."""
+    sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
+    sent = sends.exclude(outcome=Attempt.Outcome.NOT_SENT).first() or sends.last()
+    return from_json(sent.order, reference=refund.reference, before=sent.before) if sent else order_of(refund)
 
 
 def digest_of(body: bytes, order: RefundOrder) -> str:

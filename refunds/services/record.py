@@ -122,8 +122,7 @@ def succeed(hearing: Hearing) -> Event:
 def fail(hearing: Hearing) -> Event | None:
     """A refusal in an answer speaks for its own attempt only: an earlier one may still have paid.
 
-    Where a look-up can show it without a reference, even a first refusal is looked up: no list of their codes is
-    published.
+    Where a look-up can show it without a reference, even a first refusal is looked up: a code may be read wrongly.
     """
     refund = hearing.refund
     if hearing.mouth is Mouth.ANSWER and (loses_force := _why_no_force(hearing)):

@@ -91,7 +91,7 @@ def _claim(refund_id: int) -> Refund | None:
         ask_again(refund, timezone.now() + WAIT, count=False)
         return None
     first = refund.status == Status.APPROVED
-    text = "Taken to the gateway." if first else "They do not know it, so the same order goes again."
+    text = "Taken to the gateway." if first else "The same order goes again, under the same key."
     until = timezone.now() + lease()
     claimed = {"fence": refund.fence + 1, "lease_until": until, "ask_at": until}
     try:

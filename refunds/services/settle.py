@@ -25,7 +25,7 @@ from refunds.services.cancel import cancel_at_gateway, cancel_is_due
 from refunds.services.confirm import confirm
 from refunds.services.due import ask_again, pause
 from refunds.services.find import candidates, find, ours_of
-from refunds.services.orders import from_json, gateway_for, order_of
+from refunds.services.orders import gateway_for, order_as_sent
 from refunds.services.record import NO_WORD, record_update
 from refunds.services.request import spoken
 from refunds.services.send import end_lease, send_refund
@@ -123,22 +123,20 @@ def _loaded(refund_id: int) -> Refund:
 
 
 def _look_up(refund: Refund, gateway: Gateway) -> None:
-    sent = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
-    order = from_json(sent.order, reference=refund.reference, before=sent.before) if sent else order_of(refund)
+    order = order_as_sent(refund)
     attempt = Attempt(refund=refund, kind=Attempt.Kind.LOOK_UP, fence=refund.fence, started_at=timezone.now())
     try:
         updates = gateway.look_up(order)
     except (NotSent, NoAnswer) as accident:
         _look_up_failed(refund, gateway, attempt, accident)
         return
-    before = sent.before if sent else {}
-    update = find(updates, refund, before)
+    update = find(updates, refund, order.before)
     with transaction.atomic():
         attempt.save()
         said = f"{update.outcome} {update.code}".strip() if update else "not there"
         close(attempt, gateway, Attempt.Outcome.ANSWERED, said)
         _hear(refund.pk, refund.version, update)
-        if update is None and len(several := candidates(updates, refund, before)) > 1:
+        if update is None and len(several := candidates(updates, refund, order.before)) > 1:
             _ask_which(refund.pk, several)
     _take_in_the_others(refund.payment, updates, gateway)
     if update is None and again(_loaded(refund.pk), gateway).is_safe:

@@ -14,6 +14,7 @@ from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import BadInput, WrongMoment
 from refunds.models import Account, Delivery, Payment, Refund, Status, UnmatchedRefund
+from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
 from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
@@ -21,7 +22,6 @@ from refunds.services.steps import locked, take_step
 MOST_SUGGESTED = 5
 LONGEST_REFERENCE = 100
 MATCH = "match what a gateway shows"
-OPEN_TO_A_NAME = (Status.UNKNOWN, Status.PROCESSING)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def settle_unmatched(refund: Refund) -> None:
 
 def suggestions(row: UnmatchedRefund) -> list[Suggestion]:
     """Refunds of ours that it could be, the likeliest first."""
-    theirs = Q(account=row.account, reference="", status__in=OPEN_TO_A_NAME)
+    theirs = Q(account=row.account, reference="", status__in=AWAITING)
     near = Q(payment__reference=row.payment_reference) if row.payment_reference else Q(amount=row.amount)
     found = Refund.objects.filter(theirs & near).select_related("payment", "account")[:50]
     return sorted((_weighed(refund, row) for refund in found), key=lambda one: -one.weight)[:MOST_SUGGESTED]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateways import registry
 from gateways.sandbox import Sandbox
 from refunds import services
 from refunds.accounts import prefix_of
@@ -15,11 +16,17 @@ from refunds.models.refund import HOLDING
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.table import COMES_HOME, DEADLINE, FAULTS, ORDERS
+from tests.faults.test_stories import OTHERWISE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GATEWAYS = [name for name in ACCOUNTS if name in ORDERS]
 CAPTURED = 5000
 ROUNDS = 4
+
+
+def test_no_gateway_is_left_out_of_the_tables() -> None:
+    called = {name for name in registry.names() if not registry.gateway_class(name).can.by_hand}
+    assert set(ORDERS) == set(COMES_HOME) == set(OTHERWISE) == called
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ def test_it_declares_what_a_person_needs_to_set_it_up(name):
 
 def test_its_declarations_fit_together(name):
     kind = registry.gateway_class(name)
+    tells = kind.can.look_up is not LookUp.NONE or kind.can.webhooks is not Webhooks.NONE
+    assert tells != kind.can.by_hand, "who can be asked nothing is a person"
     if kind.can.repeat is Repeat.AFTER_ABSENCE:
         assert kind.can.look_up is LookUp.BY_KEY, "absence has to be seen by our own key"
     if kind.can.repeat is Repeat.WITHIN_WINDOW:

@@ -318,3 +318,13 @@ def self_signed(folder) -> tuple[str, str]:
     no_password = serialization.NoEncryption()
     (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password))
     return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def test_a_secret_that_is_learned_late_leaves_the_whole_record():
+    secret = "learned-on-the-way"
+    with answering(http_answer(200, secret.encode(), f"X-Token: {secret}")) as (url, _):
+        client = HttpClient(url)
+        client.send("GET", f"/{secret}", headers={"X-Mine": secret})
+        assert secret in repr(client.exchanges)
+        client.hide(secret)
+        assert secret not in repr(client.exchanges)

@@ -15,7 +15,7 @@ from gateways.errors import BadWebhook, Misconfigured, NoAnswer
 from gateways.money import Money
 from gateways.paynow import FAILURES, REFUSALS, Paynow, signature
 from gateways.sandbox import Sandbox
-from tests.gateways.conftest import answering, http_answer, recorded
+from tests.gateways.conftest import answering, http_answer, listener, read_request, recorded
 
 PAYMENT, REFERENCE = "NOLV-8F9-08K-WGD", "RF01-2AB-3CD-4EF"
 ORDER = RefundOrder("0f9a4c52-7d1c-4f43-9c0a-1a2b3c4d5e6f", PAYMENT, Money(2500, "PLN"), reason="OTHER")
@@ -285,6 +285,17 @@ def test_a_cancel_that_loses_tells_how_the_refund_stands(sandbox: Sandbox):
     assert gateway.cancel(begun).outcome in (Outcome.PROCESSING, Outcome.SUCCEEDED)
     sandbox.settle()
     assert len(sandbox.ledger()) == 1
+
+
+def test_a_cancel_that_was_not_understood_is_no_answer_while_the_refund_still_waits():
+    answers = iter([http_answer(503, b""), http_answer(200, recorded("paynow", "waiting"))])
+
+    def behave(line):
+        read_request(line)
+        line.sendall(next(answers))
+
+    with listener(behave) as url, pytest.raises(NoAnswer, match="became of the cancel"):
+        paynow(url).cancel(KNOWN)
 
 
 # --- notifications ---

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from gateways.contract import LookUp, Outcome, Repeat, Webhooks
+from gateways.contract import LookUp, Outcome, RefundUpdate, Repeat, Webhooks
 from gateways.payerly import Payerly
 from refunds import services, wording
 from refunds.admin.steps import STEPS
 from refunds.errors import WrongMoment
-from refunds.models import Attempt, Refund, Status
+from refunds.models import Account, Attempt, Refund, Status
 from refunds.services.actor import Mouth
+from refunds.services.find import find
+from refunds.services.orders import as_json, order_as_sent, order_of
 from tests.builders import again, approved, ask, person
 from tests.refunds.test_record import standing_in, word
 
@@ -120,7 +122,7 @@ def test_what_only_people_can_tell_calls_them_once_and_is_not_booked_again(can: 
 
 
 def test_a_transfer_by_hand_waits_without_an_alarm(can: Any) -> None:
-    can(repeat=Repeat.NEVER, look_up=LookUp.NONE, webhooks=Webhooks.NONE)
+    can(repeat=Repeat.NEVER, look_up=LookUp.NONE, webhooks=Webhooks.NONE, by_hand=True)
     refund = standing_in("processing")
     services.settle_refund(refund.pk)
     assert (again(refund).needs_attention, again(refund).ask_at) == ("", None)
@@ -141,3 +143,32 @@ def test_a_final_one_says_nothing_of_it(status: str) -> None:
 @pytest.mark.parametrize("status", [Status.PROCESSING, Status.SUCCEEDED, Status.FAILED])
 def test_nothing_but_the_unknown_is_ever_repeated(status: Status) -> None:
     assert not services.again(standing_in(status)).is_safe
+
+
+def test_what_holds_a_repeat_back_is_said_instead_of_yes() -> None:
+    refund = unknown()
+    Account.objects.update(paused_because="Their maintenance.")
+    held = again(refund)
+    assert services.again(held).is_safe
+    assert wording.press_again(held).startswith("Not now.")
+    assert "Their maintenance." in wording.press_again(held)
+
+
+def test_what_was_there_before_a_send_that_never_left_is_not_compared_with() -> None:
+    """Somebody refunds the same amount in the portal between a first try that never left and the second one."""
+    refund = unknown(n_sends=0)
+    for fence, (outcome, listed) in enumerate((("not_sent", []), ("no_answer", ["portal-1"]))):
+        moment = timezone.now()
+        Attempt.objects.create(
+            refund=refund,
+            kind="send",
+            fence=fence,
+            outcome=outcome,
+            order=as_json(order_of(refund)),
+            before={"references": listed},
+            started_at=moment,
+            finished_at=moment,
+        )
+    assert order_as_sent(refund).before == {"references": ["portal-1"]}
+    shown = [RefundUpdate(Outcome.SUCCEEDED, reference="portal-1", amount=refund.money)]
+    assert find(shown, refund, order_as_sent(refund).before) is None

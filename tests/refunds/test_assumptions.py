@@ -169,6 +169,10 @@ def test_a_live_look_up_is_one_look_up_and_never_an_order(door: Door, monkeypatc
 
 def test_a_live_look_up_asks_for_the_payment_that_is_named(door: Door) -> None:
     make_account()
+    with pytest.raises(CommandError, match="import it first"):
+        certified("--live-read-only", "--payment", "elsewhere-9")
+    make_payment(reference="elsewhere-9")
+    make_payment(reference="newer")
     certified("--live-read-only", "--payment", "elsewhere-9")
     assert [letter.path for letter in door.letters] == ["/v1/payments/elsewhere-9/refunds"]
 

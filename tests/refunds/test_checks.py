@@ -256,3 +256,9 @@ def test_atomic_requests_in_the_database_url_are_seen():
 def test_a_production_site_passes_djangos_own_deployment_checks():
     done = manage("check", "--deploy", "--fail-level", "WARNING", PUBLIC_URL="https://refunds.example")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("pace", "ids"), [(1.0, []), (0.01, []), (0.0, ["refunds.E020"]), (-1.0, ["refunds.E020"])])
+def test_a_pace_that_would_never_pause_is_refused(settings, pace, ids):
+    settings.POLL_PACE = pace
+    assert [error.id for error in checks.check_poll_pace()] == ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refunds import services
+from refunds import services, wording
 from refunds.errors import BadInput, SamePerson
 from refunds.models import Payment, Refund
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment, person
@@ -58,3 +58,12 @@ def test_one_that_could_not_be_made_frees_the_amount_at_once(transfer: Refund) -
     services.confirm_outcome(transfer.pk, second, seen=again(transfer).version)
     assert again(transfer).status == "failed"
     assert Payment.objects.get().held == 0
+
+
+def test_nothing_is_said_of_a_gateway_that_is_none(transfer: Refund) -> None:
+    assert "making the transfer" in wording.customer_sentence(transfer)
+    assert "A person makes this transfer" in wording.next_step(transfer)
+    assert "a person makes this transfer" in wording.press_again(transfer)
+    said = wording.customer_sentence(transfer) + wording.next_step(transfer) + wording.press_again(transfer)
+    assert "Manual" not in said
+    assert "payment provider" not in said
