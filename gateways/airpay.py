@@ -61,7 +61,7 @@ class Airpay(Gateway):
     takes = {"ID_FIELD": "processor_id", "WRAP_IN_ARRAY": "off", **STATUSES}
     secrets = ("PASSWORD", "SECRET")
     hosts = {"live": "https://kraken.airpay.co.in/airpay"}
-    can = Capabilities(partial=True, look_up=LookUp.BY_REFERENCE, webhooks=Webhooks.KNOCK)
+    can = Capabilities(True, look_up=LookUp.BY_REFERENCE, webhooks=Webhooks.KNOCK, proves_reference=True)
     poll_plan = tuple(timedelta(minutes=pause) for pause in (1, 5, 30, 120, *[360] * 12, 1440))
     webhook_type = FORM
     detail_labels = {name: label for name, (label, _) in DETAILS.items()}

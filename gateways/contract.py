@@ -60,6 +60,7 @@ class Capabilities:
     repeat: Repeat = Repeat.NEVER
     cancel: bool = False
     webhooks: Webhooks = Webhooks.NONE
+    proves_reference: bool = False  # a look-up by a reference that a person typed shows its payment or amount
     by_hand: bool = False  # no gateway at all: a person makes the transfer, and two declare what became of it
 
 

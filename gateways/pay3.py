@@ -61,7 +61,7 @@ class Pay3(Gateway):
         "STATUS_PROCESSING": "REFUND_CREATED,REFUND_INITIATED",
     }
     secrets = ("API_SECRET", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS")
-    can = Capabilities(partial=True, look_up=LookUp.BY_PAYMENT, webhooks=Webhooks.KNOCK)
+    can = Capabilities(True, look_up=LookUp.BY_PAYMENT, webhooks=Webhooks.KNOCK, proves_reference=True)
     poll_plan = tuple(timedelta(seconds=n) for n in (10, 30, 60, 300, 900, *[3600] * 12, *[86_400] * 7))
     detail_labels = {name: label for name, (label, *_) in DETAILS.items()}
     payment_named = "requestId"

@@ -37,7 +37,8 @@ def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False) -> None
 
 
 def wake_payment(payment_id: int, booked_for: datetime) -> None:
-    payment_turn.using(run_after=timezone.now()).enqueue(payment_id, booked_for.isoformat())
+    """Have a payment's turn taken at the moment (UTC) that its row is booked for."""
+    payment_turn.using(run_after=booked_for).enqueue(payment_id, booked_for.isoformat())
 
 
 def wake_key_fetch(account_id: int) -> None:

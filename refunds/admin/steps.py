@@ -187,6 +187,7 @@ STEPS: dict[str, Step] = {
             lambda pk, user, seen, text: services.retry_refund(pk, user, seen=seen),
             "waits for a decision",
             tone="primary",
+            when=lambda refund: refund.reason_id is not None,
         ),
         Step(
             "attend",

@@ -40,6 +40,8 @@ STEP_WORDS = {
     "refused, yet unclear": "Refused, yet an earlier order may have been carried out",
     "contradicted": "The gateway contradicts the end",
     "doubted": "In doubt again",
+    "both may be paid": "Another refund of this payment may be paid, too",
+    "cannot be asked": "The gateway cannot be asked",
     "payment": "Payment",
     "adopted": "Found at the gateway",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from gateways.contract import Outcome, RefundUpdate
@@ -12,6 +12,7 @@ from refunds.models import Payment, Refund, Status
 from refunds.services.actor import Actor, Mouth
 from refunds.services.journal import write_line
 from refunds.services.steps import move_payment
+from refunds.services.unmatched import stood_there_before
 
 TOO_MUCH = "With this refund from the gateway's own screens, more is spoken for than was captured."
 MOST = 2**63 - 1  # what the column holds
@@ -66,5 +67,15 @@ def _may_be_adopted(payment: Payment, update: RefundUpdate, keys_are_shown: bool
         return False
     if Refund.objects.filter(account=payment.account, reference=update.reference).exists():
         return False
-    ours_may_be_on_its_way = payment.refunds.filter(status__in=(Status.SENDING, Status.UNKNOWN)).exists()
-    return (keys_are_shown and bool(update.key)) or not ours_may_be_on_its_way
+    if payment.held + payment.refunded + update.amount.minor > MOST:
+        return False
+    return (keys_are_shown and bool(update.key)) or not _could_be_ours(payment, update)
+
+
+def _could_be_ours(payment: Payment, update: RefundUpdate) -> bool:
+    """One on its way; or one whose end we were told, but whose reference we never learned."""
+    ours = payment.refunds.filter(source=Refund.Source.HOUSE, sent_at__isnull=False)
+    told = Q(declarations__confirmed_at__isnull=False) | ~Q(to_confirm="")
+    nameless = ours.filter(told, reference="", amount=update.amount.minor)
+    on_its_way = payment.refunds.filter(status__in=(Status.SENDING, Status.UNKNOWN))
+    return on_its_way.exists() or any(not stood_there_before(refund, update.reference) for refund in nameless)

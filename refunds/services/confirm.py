@@ -28,16 +28,18 @@ def confirm(refund: Refund, update: RefundUpdate | None) -> None:
     if shown == told:
         _confirmed(refund, f"Our look-up says {shown} too.")
         record_update(refund.pk, update, Mouth.LOOK_UP)
-    elif is_believed and shown is None and told is Outcome.FAILED and _was_refused(refund):
-        _confirmed(refund, "Our look-up does not know it, as it should be after a refusal.")
+    elif is_believed and shown is None and told is Outcome.FAILED and _may_be_absent(refund):
+        _confirmed(refund, "Our look-up does not know it, as it should be.")
     elif is_believed and told is not Outcome.SUCCEEDED and shown in (Outcome.SUCCEEDED, Outcome.PROCESSING):
         doubt_the_end(Hearing(refund, update, Mouth.LOOK_UP))
     else:
         _contradicted(refund, told, update, is_believed)
 
 
-def _was_refused(refund: Refund) -> bool:
-    return refund.attempts.filter(outcome=Attempt.Outcome.REFUSED).exists()
+def _may_be_absent(refund: Refund) -> bool:
+    """After a refusal, or after two people have said that no money moved."""
+    was_refused = refund.attempts.filter(outcome=Attempt.Outcome.REFUSED).exists()
+    return was_refused or refund.declarations.filter(outcome="failed", confirmed_at__isnull=False).exists()
 
 
 def _by_look_up(refund: Refund) -> Actor:

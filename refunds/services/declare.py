@@ -16,7 +16,7 @@ from refunds.errors import BadInput, NotRefundable, SamePerson, WrongMoment
 from refunds.models import Attempt, Declaration, Refund
 from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
-from refunds.services.again import is_made_by_hand
+from refunds.services.again import can_be_asked, is_made_by_hand
 from refunds.services.orders import gateway_for
 from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
@@ -94,7 +94,7 @@ def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refun
                 move=refund.succeed if declaration.outcome == Outcome.SUCCEEDED else refund.fail,
                 text=text,
                 data={"declaration": declaration.pk, "outcome": declaration.outcome},
-                **{**changes, "final_at": now, "ask_at": None, "to_confirm": "", "needs_attention": ""},
+                **{**changes, **_then(refund, declaration, now), "final_at": now, "needs_attention": ""},
             )
     except IntegrityError:
         raise WrongMoment(f"The reference {declaration.reference} belongs to another refund already.") from None
@@ -137,6 +137,13 @@ def not_failed_before(refund: Refund) -> datetime:
     last = refund.attempts.filter(kind=Attempt.Kind.SEND).last()
     sent_at = (last.finished_at or last.started_at) if last else (refund.sent_at or refund.requested_at)
     return sent_at + quiet
+
+
+def _then(refund: Refund, declaration: Declaration, now: datetime) -> dict[str, object]:
+    """A declared failure frees the amount, so where the gateway can be asked, it is looked up once more."""
+    if declaration.outcome == Outcome.FAILED and can_be_asked(refund):
+        return {"to_confirm": Outcome.FAILED.value, "ask_at": now, "asks": 0}
+    return {"to_confirm": "", "ask_at": None}
 
 
 def _end(declaration: Declaration, why: str) -> None:

@@ -15,6 +15,7 @@ from refunds import jobs
 from refunds.models import Account, Attempt, Delivery, Payment, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.actor import Mouth
+from refunds.services.again import can_be_asked
 from refunds.services.due import wake_at
 from refunds.services.record import record_update
 from refunds.services.unmatched import keep_unmatched
@@ -50,14 +51,15 @@ def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
             wake_at(refund, soon)
     if refunds:
         return Delivery.Result.KNOCK, "The gateway is asked.", refunds[0]
-    if _ask_about_the_payment(account, item.payment_reference):
+    if _ask_about_the_payment(account, item.payment_reference, KNOCK_PAUSE * settings.POLL_PACE):
         return Delivery.Result.KNOCK, "The gateway is asked what it shows for the payment.", None
     return Delivery.Result.IGNORED, "No refund of ours is on its way there.", None
 
 
 def _soon(refund: Refund) -> datetime:
     """At once, or when the pause after the last look-up is over: a knock is put off, never dropped."""
-    last = refund.attempts.filter(kind=Attempt.Kind.LOOK_UP).last()
+    looks = refund.attempts.filter(kind=Attempt.Kind.LOOK_UP)
+    last = (looks if can_be_asked(refund) else refund.attempts).last()  # without a way to ask, an order is the question
     return max(timezone.now(), last.started_at + KNOCK_PAUSE * settings.POLL_PACE) if last else timezone.now()
 
 
@@ -84,14 +86,13 @@ def _unmatched(delivery: Delivery, update: RefundUpdate) -> Verdict:
     return Delivery.Result.UNMATCHED, f"The refund is unknown; {payment} is asked about.", None
 
 
-def _ask_about_the_payment(account: Account, reference: str) -> bool:
+def _ask_about_the_payment(account: Account, reference: str, wait: timedelta = timedelta()) -> bool:
     """Book a look-up of a payment of ours, where a payment is something the gateway can be asked about."""
     if not reference or gateway_class(account.gateway).can.look_up not in (LookUp.BY_KEY, LookUp.BY_PAYMENT):
         return False
-    soon = timezone.now() + KNOCK_PAUSE
-    payments = Payment.objects.filter(Q(ask_at=None) | Q(ask_at__gt=soon), account=account, reference=reference)
+    at = timezone.now() + wait
+    payments = Payment.objects.filter(Q(ask_at=None) | Q(ask_at__gt=at), account=account, reference=reference)
     for payment in payments:
-        now = timezone.now()
-        Payment.objects.filter(pk=payment.pk).update(ask_at=now)
-        transaction.on_commit(lambda payment=payment, now=now: jobs.wake_payment(payment.pk, now), robust=True)
+        Payment.objects.filter(pk=payment.pk).update(ask_at=at)
+        transaction.on_commit(lambda payment=payment: jobs.wake_payment(payment.pk, at), robust=True)
     return bool(payments)

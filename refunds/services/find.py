@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gateways.contract import RefundUpdate
 from refunds.models import Payment, Refund
+from refunds.models.refund import AT_THE_GATEWAY
 
 
 def find(updates: Sequence[RefundUpdate], refund: Refund, before: Mapping[str, object]) -> RefundUpdate | None:
@@ -22,7 +23,8 @@ def find(updates: Sequence[RefundUpdate], refund: Refund, before: Mapping[str, o
 def candidates(updates: Sequence[RefundUpdate], refund: Refund, before: Mapping[str, object]) -> Sequence[RefundUpdate]:
     """What is new since before we asked, of equal amount and nobody else's: more than one is nobody's guess."""
     listed = before.get("references")
-    if refund.reference or not isinstance(listed, list | tuple):
+    is_open = refund.status in AT_THE_GATEWAY or refund.to_confirm
+    if refund.reference or not is_open or not isinstance(listed, list | tuple):
         return []
     known = {str(reference) for reference in listed}
     known |= set(refund.payment.refunds.exclude(pk=refund.pk).values_list("reference", flat=True))

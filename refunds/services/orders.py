@@ -55,10 +55,14 @@ def from_json(kept: dict[str, Any], *, reference: str = "", before: dict[str, An
 
 
 def order_as_sent(refund: Refund) -> RefundOrder:
-    """The order whose end is awaited, with what they showed before it: the first that may have left the house."""
+    """The order whose end is awaited, with what they showed before it: the first that may have left the house.
+
+    Where none has left, there is nothing that could have come of it: then it has no `before`.
+    """
     sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
-    sent = sends.exclude(outcome=Attempt.Outcome.NOT_SENT).first() or sends.last()
-    return from_json(sent.order, reference=refund.reference, before=sent.before) if sent else order_of(refund)
+    if sent := sends.exclude(outcome=Attempt.Outcome.NOT_SENT).first():
+        return from_json(sent.order, reference=refund.reference, before=sent.before)
+    return from_json(sends[0].order, reference=refund.reference) if sends else order_of(refund)
 
 
 def digest_of(body: bytes, order: RefundOrder) -> str:

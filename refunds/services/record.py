@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from gateways.contract import LookUp, Outcome, RefundUpdate
@@ -95,7 +96,7 @@ def _learned(hearing: Hearing) -> dict[str, Any]:
         "identifiers": " ".join(text for text in ids if text),
     }
     if update.occurred_at:
-        learned["said_at"] = update.occurred_at
+        learned["said_at"] = min(update.occurred_at, timezone.now())  # a clock that is ahead must not deafen us
     return learned
 
 
@@ -127,7 +128,8 @@ def fail(hearing: Hearing) -> Event | None:
     refund = hearing.refund
     if hearing.mouth is Mouth.ANSWER and (loses_force := _why_no_force(hearing)):
         move = refund.doubt if refund.status == Status.SENDING else None
-        return _take(hearing, "refused, yet unclear", move, f"{hearing.words} {loses_force}", ask_later=True)
+        text = f"{hearing.words} {loses_force}"
+        return _take(hearing, "refused, yet unclear", move, text, ask_later=True, **_learned(hearing))
     changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
     if hearing.mouth is Mouth.ANSWER and gateway_class(refund.account.gateway).can.look_up in ASKED_WITHOUT_REFERENCE:
         changes |= {"to_confirm": Outcome.FAILED, "ask_at": timezone.now()}
@@ -194,9 +196,25 @@ def doubt_the_end(hearing: Hearing) -> Event | None:
     """It was over without money moving, and now they say it was paid."""
     if hearing.mouth is not Mouth.LOOK_UP:
         return _look_it_up(hearing)
+    if later := may_be_about_a_later_one(hearing):
+        why = f"They speak of the whole payment, and {later} was sent after this one. Look which one was paid."
+        return _keep(hearing, "it may be about another refund", needs_attention=why)
     why = f"It was {hearing.refund.get_status_display()}, and now: {hearing.words}"[:300]
     changes = {**_learned(hearing), "to_confirm": "", "final_at": None}
-    return _take(hearing, "doubted", hearing.refund.doubt, why, needs_attention=why, ask_later=True, **changes)
+    try:
+        with transaction.atomic():
+            return _take(hearing, "doubted", hearing.refund.doubt, why, needs_attention=why, ask_later=True, **changes)
+    except IntegrityError:  # another refund of this payment has the only slot
+        return _alarm_both(replace(hearing, refund=locked(hearing.refund.pk)), why)
+
+
+def _alarm_both(hearing: Hearing, why: str) -> Event | None:
+    """Both may be paid: the status stays, and people are called to both."""
+    refund = hearing.refund
+    for other in refund.payment.refunds.filter(status__in=AT_THE_GATEWAY).exclude(pk=refund.pk):
+        text = f"{refund}, of the same payment, may be paid after all: both could be."
+        take_step(locked(other.pk), "both may be paid", hearing.actor, text=text, needs_attention=text)
+    return _keep(hearing, "another refund of this payment is on its way", needs_attention=why, to_confirm="")
 
 
 def _look_it_up(hearing: Hearing) -> Event | None:

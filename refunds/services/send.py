@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -34,7 +34,7 @@ def send_refund(refund_id: int) -> None:
     if refund is None:
         return
     gateway = gateway_for(refund.account)
-    gateway.http.not_after = refund.lease_until - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
+    gateway.http.not_after = _latest(refund, gateway)
     order = _order_to_send(refund)
     try:
         before = gateway.before(order)
@@ -45,6 +45,13 @@ def send_refund(refund_id: int) -> None:
     if attempt is None:
         return
     _call(refund, gateway, attempt)
+
+
+def _latest(refund: Refund, gateway: Gateway) -> datetime:
+    """The moment (UTC) after which this order may not leave: the lease's, and for a repeat also the key's."""
+    until = refund.lease_until - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
+    first = refund.attempts.filter(kind=Attempt.Kind.SEND).exclude(outcome=Attempt.Outcome.NOT_SENT).first()
+    return min(until, first.started_at + gateway.key_window) if first and gateway.key_window else until
 
 
 def obstacle(refund: Refund) -> str:
@@ -75,7 +82,7 @@ def obstacle(refund: Refund) -> str:
 
 
 def _one_on_its_way(refund: Refund) -> Refund | None:
-    return refund.payment.refunds.filter(exclusive=True, status__in=AT_THE_GATEWAY).exclude(pk=refund.pk).first()
+    return refund.payment.refunds.filter(status__in=AT_THE_GATEWAY).exclude(pk=refund.pk).first()
 
 
 @transaction.atomic

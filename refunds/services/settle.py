@@ -35,6 +35,7 @@ from refunds.services.unmatched import keep_unmatched, settle_unmatched
 log = logging.getLogger(__name__)
 
 CONFIGURE_PAUSE = timedelta(minutes=10)
+ASKS_BEFORE_A_CALL = 3
 WHICH = "More than one refund there could be this one. Compare them and say which it is."
 NO_WAY = "{gateway} cannot be asked about it, and sending it again could pay twice. Look in their screens, then say it."
 NOT_TAKEN_IN = "They show it, but it could be one of ours that is on its way."
@@ -54,8 +55,10 @@ def settle_refund(refund_id: int) -> None:
         return
     try:
         gateway = gateway_for(refund.account)
-    except NotRefundable:
-        ask_again(refund, timezone.now() + CONFIGURE_PAUSE, count=False)
+    except NotRefundable as trouble:
+        if refund.asks >= ASKS_BEFORE_A_CALL and not refund.needs_attention:
+            _call_to(refund, "cannot be asked", str(trouble)[:300])
+        ask_again(_loaded(refund_id), timezone.now() + CONFIGURE_PAUSE)
         return
     if cancel_is_due(refund):
         cancel_at_gateway(refund, gateway)
@@ -124,7 +127,11 @@ def _loaded(refund_id: int) -> Refund:
 
 def _look_up(refund: Refund, gateway: Gateway) -> None:
     order = order_as_sent(refund)
-    attempt = Attempt(refund=refund, kind=Attempt.Kind.LOOK_UP, fence=refund.fence, started_at=timezone.now())
+    # Absence counts for a repeat only if the order must have arrived before we looked.
+    had_arrived = again(refund, gateway).is_safe
+    attempt = Attempt.objects.create(
+        refund=refund, kind=Attempt.Kind.LOOK_UP, fence=refund.fence, started_at=timezone.now()
+    )
     try:
         updates = gateway.look_up(order)
     except (NotSent, NoAnswer) as accident:
@@ -132,14 +139,13 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
         return
     update = find(updates, refund, order.before)
     with transaction.atomic():
-        attempt.save()
         said = f"{update.outcome} {update.code}".strip() if update else "not there"
         close(attempt, gateway, Attempt.Outcome.ANSWERED, said)
         _hear(refund.pk, refund.version, update)
         if update is None and len(several := candidates(updates, refund, order.before)) > 1:
             _ask_which(refund.pk, several)
     _take_in_the_others(refund.payment, updates, gateway)
-    if update is None and again(_loaded(refund.pk), gateway).is_safe:
+    if update is None and had_arrived and again(_loaded(refund.pk), gateway).is_safe:
         send_refund(refund.pk)
 
 
@@ -154,7 +160,6 @@ def _ask_which(refund_id: int, several: Sequence[RefundUpdate]) -> None:
 
 def _look_up_failed(refund: Refund, gateway: Gateway, attempt: Attempt, accident: NotSent | NoAnswer) -> None:
     with transaction.atomic():
-        attempt.save()
         close(attempt, gateway, Attempt.Outcome.NO_ANSWER, str(accident))
         if not refund.to_confirm:
             return
@@ -168,7 +173,8 @@ def _look_up_failed(refund: Refund, gateway: Gateway, attempt: Attempt, accident
 def _hear(refund_id: int, seen: int, update: RefundUpdate | None) -> None:
     """`seen` is the version at which the look-up began: what has happened since, it cannot judge."""
     refund = locked(refund_id)
-    if refund.version != seen and (refund.to_confirm or update is None):
+    is_over = refund.status not in AT_THE_GATEWAY
+    if refund.version != seen and (refund.to_confirm or update is None or is_over):
         ask_again(refund, timezone.now(), count=False)
     elif refund.to_confirm:
         confirm(refund, update)
@@ -192,7 +198,7 @@ def _take_in_the_others(payment: Payment, updates: Sequence[RefundUpdate], gatew
             continue
         if adopted:
             settle_unmatched(adopted)
-        elif update.reference and update.outcome in (Outcome.PROCESSING, Outcome.SUCCEEDED):
+        elif (update.reference or update.key) and update.outcome in (Outcome.PROCESSING, Outcome.SUCCEEDED):
             keep_unmatched(payment.account, update, NOT_TAKEN_IN, payment=payment)
 
 
@@ -209,10 +215,17 @@ def _book_the_next(refund_id: int) -> None:
         _leave_it_to_people(refund)
         return
     if refund.asks >= len(gateway_class(refund.account.gateway).poll_plan) and not refund.needs_attention:
-        with transaction.atomic():
-            refund = locked(refund_id)
-            take_step(refund, "no final word", WORKER, text=NO_WORD, needs_attention=NO_WORD)
+        _call_to(refund, "no final word", NO_WORD)
+        refund = _loaded(refund_id)
     ask_again(refund, timezone.now() + pause(refund, refund.asks))
+
+
+@transaction.atomic
+def _call_to(refund: Refund, step: str, why: str) -> None:
+    """Call a person to a refund that still stands as we have seen it."""
+    seen, refund = refund.version, locked(refund.pk)
+    if refund.version == seen:
+        take_step(refund, step, WORKER, text=why, needs_attention=why)
 
 
 @transaction.atomic

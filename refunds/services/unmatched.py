@@ -9,13 +9,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from gateways.contract import LookUp, RefundUpdate
+from gateways.contract import RefundUpdate
 from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import BadInput, WrongMoment
 from refunds.models import Account, Delivery, Payment, Refund, Status, UnmatchedRefund
 from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
+from refunds.services.orders import order_as_sent
 from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
 
@@ -79,8 +80,9 @@ def suggestions(row: UnmatchedRefund) -> list[Suggestion]:
     """Refunds of ours that it could be, the likeliest first."""
     theirs = Q(account=row.account, reference="", status__in=AWAITING)
     near = Q(payment__reference=row.payment_reference) if row.payment_reference else Q(amount=row.amount)
-    found = Refund.objects.filter(theirs & near).select_related("payment", "account")[:50]
-    return sorted((_weighed(refund, row) for refund in found), key=lambda one: -one.weight)[:MOST_SUGGESTED]
+    found = Refund.objects.filter(theirs & near).select_related("payment__account", "account")[:50]
+    likely = [refund for refund in found if not stood_there_before(refund, row.reference)]
+    return sorted((_weighed(refund, row) for refund in likely), key=lambda one: -one.weight)[:MOST_SUGGESTED]
 
 
 def _weighed(refund: Refund, row: UnmatchedRefund) -> Suggestion:
@@ -99,11 +101,14 @@ def name_reference(refund_id: int, by: AbstractBaseUser, reference: str, *, seen
     """A person has found it in the gateway's own screens; the look-up by that reference then says what became of it."""
     policy.demand(by, policy.DECLARE, "name the gateway's reference of a refund")
     refund = locked(refund_id, seen)
+    policy.demand_another_person(by, refund, "name the reference of")
     if why := why_no_name(refund):
         raise WrongMoment(why)
     reference = reference.strip()
     if not reference or len(reference) > LONGEST_REFERENCE or not (reference.isprintable() and reference.isascii()):
         raise BadInput(f"Write the reference as the gateway shows it, at most {LONGEST_REFERENCE} characters.")
+    if stood_there_before(refund, reference):
+        raise BadInput(f"The gateway showed {reference} before we asked for {refund}, so it is another refund.")
     text = f"Found at the gateway as {reference}. We look it up."
     now = timezone.now()
     try:
@@ -128,8 +133,8 @@ def name_reference(refund_id: int, by: AbstractBaseUser, reference: str, *, seen
 def why_no_name(refund: Refund) -> str:
     """Why a reference typed by a person would help nothing here, or ""."""
     kind = gateway_class(refund.account.gateway)
-    if kind.can.look_up not in (LookUp.BY_REFERENCE, LookUp.BY_PAYMENT):
-        return f"{kind.label} is not asked by its own reference."
+    if not kind.can.proves_reference:
+        return f"{kind.label} does not show enough to prove that a reference is this refund's. Two people declare it."
     if refund.status != Status.UNKNOWN or not refund.sent_at:
         return f"{refund} is {refund.get_status_display()}: only what is unknown is looked for by hand."
     return ""
@@ -148,6 +153,12 @@ def match_unmatched(row_id: int, refund_id: int, by: AbstractBaseUser, *, seen: 
     return refund
 
 
+def stood_there_before(refund: Refund, reference: str) -> bool:
+    """Whether our own record shows that this refund of theirs is older than our order."""
+    listed = order_as_sent(refund).before.get("references")
+    return isinstance(listed, list | tuple) and reference in listed
+
+
 def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:
     """Why this cannot be that refund of ours, or cannot be asked about as such, or ""."""
     of_another_payment = row.payment_reference and row.payment_reference != refund.payment.reference
@@ -157,6 +168,8 @@ def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:
         return f"{refund} is of another amount."
     if not row.reference:
         return "The gateway gave it no reference to ask by."
+    if stood_there_before(refund, row.reference):
+        return f"The gateway showed it before we asked for {refund}."
     return why_no_name(refund)
 
 

@@ -20,7 +20,12 @@ class Quiet(Manual):
     name = "quiet"
     label = "Quiet Pay"
     can = Capabilities(
-        partial=True, several=False, look_up=LookUp.BY_REFERENCE, repeat=Repeat.NEVER, webhooks=Webhooks.KNOCK
+        partial=True,
+        several=False,
+        look_up=LookUp.BY_REFERENCE,
+        repeat=Repeat.NEVER,
+        webhooks=Webhooks.KNOCK,
+        proves_reference=True,
     )
     where_to_look = "Transactions, then Refunds: compare the payment and the amount."
 

@@ -452,7 +452,7 @@ def test_a_suggestion_that_cannot_be_taken_says_why() -> None:
     refund = lost()
     row = shown_at(refund.account)
     text = body(at_the_desk(dora()), at("unmatchedrefund_change", row.pk))
-    assert "not asked by its own reference" in text
+    assert "does not show enough to prove" in text
     assert at("unmatchedrefund_match", row.pk, refund.pk) not in text
 
 

@@ -105,7 +105,7 @@ def test_a_refund_that_is_not_unknown_or_not_asked_by_reference_is_not_matched(l
     with pytest.raises(BadInput, match="only what is unknown"):
         match(seen(lost.account), lost)
     payerlys = standing_in(S.UNKNOWN, payment=make_payment())
-    with pytest.raises(BadInput, match="not asked by its own reference"):
+    with pytest.raises(BadInput, match="does not show enough to prove"):
         match(seen(payerlys.account), payerlys)
 
 
