@@ -23,6 +23,7 @@ from refunds.services.again import again, can_be_asked, can_be_settled, is_made_
 from refunds.services.attempts import close
 from refunds.services.cancel import cancel_at_gateway, cancel_is_due
 from refunds.services.confirm import confirm
+from refunds.services.declare import not_failed_before
 from refunds.services.due import ask_again, pause
 from refunds.services.find import candidates, find, ours_of
 from refunds.services.orders import gateway_for, order_as_sent
@@ -137,7 +138,7 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
     except (NotSent, NoAnswer) as accident:
         _look_up_failed(refund, gateway, attempt, accident)
         return
-    update = find(updates, refund, order.before)
+    update = _believed(find(updates, refund, order.before), refund)
     with transaction.atomic():
         said = f"{update.outcome} {update.code}".strip() if update else "not there"
         close(attempt, gateway, Attempt.Outcome.ANSWERED, said)
@@ -147,6 +148,14 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
     _take_in_the_others(refund.payment, updates, gateway)
     if update is None and had_arrived and again(_loaded(refund.pk), gateway).is_safe:
         send_refund(refund.pk)
+
+
+def _believed(update: RefundUpdate | None, refund: Refund) -> RefundUpdate | None:
+    """A failure that was only guessed to be ours frees no amount while our own order may still arrive."""
+    is_guess = update and not update.key and not refund.reference
+    if is_guess and update.outcome is Outcome.FAILED and timezone.now() < not_failed_before(refund):
+        return None
+    return update
 
 
 def _ask_which(refund_id: int, several: Sequence[RefundUpdate]) -> None:
