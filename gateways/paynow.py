@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import re
@@ -28,24 +27,18 @@ from gateways.contract import (
     Repeat,
     Webhooks,
 )
-from gateways.errors import BadWebhook, Misconfigured, NoAnswer
+from gateways.errors import BadWebhook, Misconfigured, NoAnswer, NotSent
 from gateways.http import Response
 from gateways.strictjson import Object, parse
 
 THEIR_ID = re.compile(r"\A[a-zA-Z0-9]{4}(-[a-zA-Z0-9]{3}){3}\Z", re.ASCII)
 PLAIN_KEY = re.compile(r"\A[A-Za-z0-9_-]{1,38}\Z", re.ASCII)  # with -cancel it is 45 characters, their limit
-LARGEST_AMOUNT = 10**10 - 1
 CURRENCIES = ("PLN", "EUR", "USD", "GBP", "CZK")
 POLAND = ZoneInfo("Europe/Warsaw")
 REASONS = ("RMA", "REFUND_BEFORE_14", "REFUND_AFTER_14", "OTHER")
-EARLY = timedelta(days=14)
 KEY_LIFE = "A key is kept for KEY_WINDOW_HOURS at least, and pays once."
-STATUSES = {
-    **dict.fromkeys(("NEW", "PENDING"), Outcome.PROCESSING),
-    "SUCCESSFUL": Outcome.SUCCEEDED,
-    "FAILED": Outcome.FAILED,
-    "CANCELLED": Outcome.CANCELLED,
-}
+STATUSES = {"SUCCESSFUL": Outcome.SUCCEEDED, "FAILED": Outcome.FAILED, "CANCELLED": Outcome.CANCELLED}
+STATUSES |= dict.fromkeys(("NEW", "PENDING"), Outcome.PROCESSING)
 # Their errors that mean "not carried out", in plain words.
 REFUSALS = {
     "VALIDATION_ERROR": "They found the request malformed",
@@ -60,7 +53,9 @@ REFUSALS = {
     "REFUND_POSSIBILITY_EXPIRED": "The payment is too old to be refunded",
 }
 FINE, REFUSED_WITH = (200, 201), (400, 401, 404, 422)
+NO_TO_A_CANCEL = tuple(status for status in range(400, 500) if status not in (408, 425, 429))
 FAILURES = {"CARD_BALANCE_ERROR": "The card balance was too low", "BUYER_ACCOUNT_CLOSED": "The account is closed"}
+EXPIRED = "It was cancelled there, or expired at Paynow."
 DETAILS = {"status": ("Their word for the status", "status"), "failureReason": ("Their reason", "failureReason")}
 compact = partial(json.dumps, separators=(",", ":"))
 
@@ -98,14 +93,14 @@ class Paynow(Gateway):
         if word != "BY_AGE":
             return word
         days = asked_at.astimezone(POLAND).date() - captured_at.astimezone(POLAND).date()
-        return "REFUND_BEFORE_14" if days <= EARLY else "REFUND_AFTER_14"
+        return "REFUND_BEFORE_14" if days <= timedelta(days=14) else "REFUND_AFTER_14"
 
     def check(self, order: RefundOrder) -> str:
         if not THEIR_ID.match(order.payment_reference):
             return "Paynow knows a payment by a paymentId such as ABCD-123-XYZ-0AB."
         if order.amount.currency not in CURRENCIES:
             return f"Paynow refunds {', '.join(CURRENCIES)}."
-        if not 0 < order.amount.minor <= LARGEST_AMOUNT:
+        if not 0 < order.amount.minor < 10**10:
             return "Paynow refunds amounts above zero, of at most 10 digits."
         if order.reason not in ("", *REASONS):
             return f"Paynow takes one of these reasons: {', '.join(REASONS)}."
@@ -117,37 +112,37 @@ class Paynow(Gateway):
 
     def refund(self, order: RefundOrder) -> RefundUpdate:
         path = f"/v3/payments/{quote(order.payment_reference, safe='')}/refunds"
-        told, is_refused = self._ask("POST", path, order.key, self.body(order))
-        with reading.unreadable_is(NoAnswer, "Paynow's answer"):
-            return refusal(told) if is_refused else update_of(told)
+        return read(self._send("POST", path, order.key, self.body(order)))
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
         """Each look-up has a key of its own, since a key must never serve two calls."""
         if not THEIR_ID.match(order.reference):
             raise NoAnswer("Paynow is asked by its own refundId, and we have none.")
-        path = f"/v3/refunds/{order.reference}/status"
-        told, is_refused = self._ask("GET", path, str(uuid.uuid4()))
-        with reading.unreadable_is(NoAnswer, "Paynow's status"):
-            if is_refused and refusal(told).code != "NOT_FOUND":
-                raise ValueError("They refused to tell it.")
-            updates = [] if is_refused else [update_of(told)]
-            if any(update.reference != order.reference for update in updates):
-                raise ValueError("It is about another refund.")
-            return updates
+        answer = self._send("GET", f"/v3/refunds/{order.reference}/status", str(uuid.uuid4()))
+        update = read(answer)
+        if (answer.status, update.code, update.reference) == (404, "NOT_FOUND", ""):
+            return []
+        if update.reference != order.reference:
+            raise reading.no_answer_to(answer)("Paynow refused to tell the status, or told that of another refund.")
+        return [update]
 
     def cancel(self, order: RefundOrder) -> RefundUpdate:
-        """Whatever they answer, the status is read afterwards: the answer's form is not documented."""
+        """Whatever they answer, the status is read afterwards: the form of the answer is not documented."""
         if not THEIR_ID.match(order.reference):
             raise NoAnswer("Paynow cancels by its own refundId, and we have none.")
         answer = self._send("POST", f"/v3/refunds/{order.reference}/cancel", f"{order.key}-cancel")
-        for update in self.look_up(order):
-            if update.outcome is not Outcome.PROCESSING or answer.status in (*FINE, *REFUSED_WITH):
-                return update
-        raise NoAnswer("Paynow did not say what became of the cancel.")
+        try:
+            [update] = self.look_up(order)
+        except (NotSent, ValueError):  # not asked, or not there; but the cancel did go out
+            raise NoAnswer("Paynow did not show the refund that was to be cancelled.") from None
+        if update.outcome is Outcome.PROCESSING and answer.status not in FINE:
+            with reading.unreadable_is(reading.no_answer_to(answer), "Paynow's answer to the cancel"):
+                errors_of(reading.json_of(answer, self.label, NO_TO_A_CANCEL))
+        return update
 
     def verify_webhook(self, delivery: Delivery) -> None:
         given = delivery.headers.get("signature", "").encode("utf-8", "replace")
-        keys = filter(None, (self.config["SIGNATURE_KEY"], self.config["SIGNATURE_KEY_PREVIOUS"]))
+        keys = filter(str.strip, (self.config["SIGNATURE_KEY"], self.config["SIGNATURE_KEY_PREVIOUS"]))
         if not any(hmac.compare_digest(given, signature(key, delivery.body)) for key in keys):
             raise BadWebhook("It is not signed with our signature key.")
 
@@ -159,11 +154,6 @@ class Paynow(Gateway):
             payment = reading.name_at(told, "paymentId", needed=not reference)
             return [Nudge(payment_reference=payment, reference=reference)]
 
-    def _ask(self, method: str, path: str, key: str, body: bytes = b"") -> tuple[Object, bool]:
-        """Their JSON, and whether it is a refusal."""
-        answer = self._send(method, path, key, body)
-        return reading.json_of(answer, self.label, (*FINE, *REFUSED_WITH)), answer.status not in FINE
-
     def _send(self, method: str, path: str, key: str, body: bytes = b"") -> Response:
         named = {"Api-Key": self.config["API_KEY"], "Idempotency-Key": key}
         signed = compact({"headers": named, "parameters": {}, "body": body.decode("ascii")})
@@ -174,27 +164,37 @@ class Paynow(Gateway):
 
 
 def signature(key: str, text: bytes) -> bytes:
-    return base64.b64encode(hmac.new(key.encode(), text, hashlib.sha256).digest())
+    return base64.b64encode(hmac.digest(key.encode(), text, "sha256"))
+
+
+def read(answer: Response) -> RefundUpdate:
+    """What an answer says of the refund; a refusal is FAILED and has no reference. Raises NoAnswer for all else."""
+    told = reading.json_of(answer, Paynow.label, (*FINE, *REFUSED_WITH))
+    with reading.unreadable_is(reading.no_answer_to(answer), f"Paynow's answer (HTTP status {answer.status})"):
+        return update_of(told) if answer.status in FINE else refusal(told)
 
 
 def update_of(told: Object) -> RefundUpdate:
     word, reference = reading.name_at(told, "status"), reading.name_at(told, "refundId")
-    if not THEIR_ID.match(reference):
-        raise ValueError("refundId is none of theirs.")
-    outcome, why = STATUSES.get(word, Outcome.UNCLEAR), reading.text_at(told, "failureReason")
-    message = {
-        Outcome.FAILED: FAILURES.get(why, "They give no reason"),
-        Outcome.CANCELLED: "It was cancelled there, or expired at Paynow.",
-    }
-    found = reading.details_at(told, DETAILS)
-    return RefundUpdate(outcome, reference, code=word, message=message.get(outcome, ""), details=found)
+    if not THEIR_ID.match(reference) or told.get("errors"):
+        raise ValueError("refundId is none of theirs, or errors stand beside it.")
+    outcome, why = STATUSES.get(word, Outcome.UNCLEAR), reading.name_at(told, "failureReason", needed=False)
+    code = (outcome is Outcome.FAILED and why) or word
+    said = {Outcome.FAILED: FAILURES.get(why, "They give no reason"), Outcome.CANCELLED: EXPIRED}.get(outcome, "")
+    return RefundUpdate(outcome, reference, code=code, message=said, details=reading.details_at(told, DETAILS))
 
 
 def refusal(told: Object) -> RefundUpdate:
     """Their "no". Raises ValueError for anything but their envelope with documented types."""
-    errors = reading.objects_at(told, "errors")
-    types = [reading.name_at(error, "errorType") for error in errors]
-    if not types or not set(types) <= set(REFUSALS) or "refundId" in told:
+    types = [*dict(errors := errors_of(told))]
+    if not set(types) <= set(REFUSALS) or "refundId" in told:
         raise ValueError("It is no refusal that they document.")
-    said = "; ".join(filter(None, (reading.text_at(error, "message") for error in errors)))
-    return RefundUpdate(Outcome.FAILED, code=types[0], message=f"{REFUSALS[types[0]]}. {said}".strip())
+    said = "; ".join(text for _, text in errors if text)
+    return RefundUpdate(Outcome.FAILED, code=" ".join(types), message=f"{REFUSALS[types[0]]}. {said}".strip())
+
+
+def errors_of(told: Object) -> list[tuple[str, str]]:
+    """Type and message of each error in their envelope. Raises ValueError where there is none."""
+    if errors := reading.objects_at(told, "errors"):
+        return [(reading.name_at(error, "errorType"), reading.text_at(error, "message")) for error in errors]
+    raise ValueError("It holds no error of theirs.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import parse_qsl
 
 from defusedxml.ElementTree import ParseError, fromstring
@@ -29,16 +30,20 @@ def json_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,), *, m
     body = body_of(answer, who, statuses)
     if may_be_wrapped and (stripped := body.strip(b" \t\r\n"))[:1] + stripped[-1:] == b"[]":
         body = stripped[1:-1]
-    with unreadable_is(NoAnswer, f"The answer of {who} (HTTP status {answer.status})"):
+    with unreadable_is(no_answer_to(answer), f"The answer of {who} (HTTP status {answer.status})"):
         return parse(body)
 
 
 def body_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,)) -> bytes:
     """The body of an answer, unread. Raises NoAnswer for a status that settles nothing."""
     if answer.status not in statuses:
-        wait = retry_after(answer.headers.get("retry-after", ""))
-        raise NoAnswer(f"{who} answered with HTTP status {answer.status}, which settles nothing.", wait)
+        raise no_answer_to(answer)(f"{who} answered with HTTP status {answer.status}, which settles nothing.")
     return answer.body
+
+
+def no_answer_to(answer: Response) -> Callable[[str], NoAnswer]:
+    """NoAnswer with the time after which this answer asks us to come back."""
+    return partial(NoAnswer, retry_after=retry_after(answer.headers.get("retry-after", "")))
 
 
 def form_of(raw: bytes) -> Object:
@@ -68,7 +73,7 @@ def xml_of(raw: bytes, *path: str) -> Object:
 
 
 @contextmanager
-def unreadable_is(accident: type[GatewayError], what: str) -> Iterator[None]:
+def unreadable_is(accident: Callable[[str], GatewayError], what: str) -> Iterator[None]:
     """Turns the readers' ValueError into one of our accidents."""
     try:
         yield

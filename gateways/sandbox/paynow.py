@@ -8,11 +8,14 @@ import hmac
 import json
 import re
 import secrets
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 from gateways.sandbox.desk import Order, Reply
 from gateways.sandbox.ledger import Refund, iso
 from gateways.sandbox.simulator import Request, SimulatedGateway
+from gateways.sandbox.stories import STORIES
 
 API_KEY, SIGNATURE_KEY = "sandbox-paynow-api-key", "sandbox-paynow-signature-key"
 WORDS = {"waiting": "NEW", "processing": "PENDING", "succeeded": "SUCCESSFUL", "failed": "FAILED"}
@@ -88,11 +91,11 @@ class Simulator(SimulatedGateway):
         )
 
     def _again(self, known: Refund, order: Order) -> Reply:
-        """The same key is the same refund, whatever became of the first answer; another body under it is refused."""
+        """The same key gets the first answer once more, whatever became since; another body under it is refused."""
         if (known.asked, known.payment) != (order.asked, order.payment):
             return refusal(Refused(400, "VALIDATION_ERROR", "This Idempotency-Key stands for another request."))
         self.desk.execute(known)
-        return fine(201, shown(known))
+        return fine(201, shown(replace(known, status=STORIES[known.story].first_word)))
 
 
 CLOSED = Refused(400, "BAD_REQUEST", "Refunds are disabled for this payment.")
@@ -109,9 +112,10 @@ def check_headers(request: Request) -> None:
         raise Refused(400, "VALIDATION_ERROR", f"Idempotency-Key has 1 to {LONGEST_KEY} characters.")
     if not {"application/json", "*/*"} & {part.split(";")[0].strip() for part in headers.get("accept", "").split(",")}:
         raise Refused(400, "VALIDATION_ERROR", "Accept application/json.")
-    body = request.body.decode("utf-8", "replace")
-    parts = (json.dumps(part) for part in (API_KEY, key, body))
-    text = '{{"headers":{{"Api-Key":{},"Idempotency-Key":{}}},"parameters":{{}},"body":{}}}'.format(*parts)
+    query = dict(sorted(parse_qs(request.query, keep_blank_values=True).items()))
+    signed = (API_KEY, key, query, request.body.decode("utf-8", "replace"))
+    parts = (json.dumps(part, separators=(",", ":")) for part in signed)
+    text = '{{"headers":{{"Api-Key":{},"Idempotency-Key":{}}},"parameters":{},"body":{}}}'.format(*parts)
     if not secrets.compare_digest(
         headers.get("signature", "").encode(), hmac_of(SIGNATURE_KEY, text.encode()).encode()
     ):

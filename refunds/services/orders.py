@@ -59,10 +59,15 @@ def order_as_sent(refund: Refund) -> RefundOrder:
 
     Where none has left, there is nothing that could have come of it: then it has no `before`.
     """
-    sends = refund.attempts.filter(kind=Attempt.Kind.SEND)
-    if sent := sends.exclude(outcome=Attempt.Outcome.NOT_SENT).first():
+    if sent := first_that_left(refund):
         return from_json(sent.order, reference=refund.reference, before=sent.before)
-    return from_json(sends[0].order, reference=refund.reference) if sends else order_of(refund)
+    first = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    return from_json(first.order, reference=refund.reference) if first else order_of(refund)
+
+
+def first_that_left(refund: Refund) -> Attempt | None:
+    """The first send that is not proven to have stayed in the house."""
+    return refund.attempts.filter(kind=Attempt.Kind.SEND).exclude(outcome=Attempt.Outcome.NOT_SENT).first()
 
 
 def digest_of(body: bytes, order: RefundOrder) -> str:

@@ -20,7 +20,15 @@ from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.again import again
 from refunds.services.attempts import close
 from refunds.services.due import ask_again, first_ask, lease, pause
-from refunds.services.orders import as_json, demand_carried, digest_of, from_json, gateway_for, order_of
+from refunds.services.orders import (
+    as_json,
+    demand_carried,
+    digest_of,
+    first_that_left,
+    from_json,
+    gateway_for,
+    order_of,
+)
 from refunds.services.record import NOT_REACHED, call_for, record_update
 from refunds.services.steps import locked, take_step
 
@@ -50,7 +58,7 @@ def send_refund(refund_id: int) -> None:
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
     """The moment (UTC) after which this order may not leave: the lease's, and for a repeat also the key's."""
     until = refund.lease_until - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
-    first = refund.attempts.filter(kind=Attempt.Kind.SEND).exclude(outcome=Attempt.Outcome.NOT_SENT).first()
+    first = first_that_left(refund)
     return min(until, first.started_at + gateway.key_window) if first and gateway.key_window else until
 
 

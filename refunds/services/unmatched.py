@@ -16,7 +16,7 @@ from refunds.errors import BadInput, WrongMoment
 from refunds.models import Account, Delivery, Payment, Refund, Status, UnmatchedRefund
 from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
-from refunds.services.orders import order_as_sent
+from refunds.services.orders import first_that_left
 from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
 
@@ -155,7 +155,8 @@ def match_unmatched(row_id: int, refund_id: int, by: AbstractBaseUser, *, seen: 
 
 def stood_there_before(refund: Refund, reference: str) -> bool:
     """Whether our own record shows that this refund of theirs is older than our order."""
-    listed = order_as_sent(refund).before.get("references")
+    sent = first_that_left(refund)
+    listed = sent.before.get("references") if sent else None
     return isinstance(listed, list | tuple) and reference in listed
 
 

@@ -38,7 +38,8 @@ ENDS: dict[str, End] = {
     "expires": ("failed", 0, False),
 }
 # What only knocks is believed in nothing: a webhook that says more than the look-up changes nothing.
-KNOCKS: dict[str, End] = {"two_voices": ("processing", 1, None)}
+# Where polling was slower than the bank, nobody ever saw the success, and it has simply failed.
+KNOCKS: dict[str, End] = {"two_voices": ("processing", 1, None), "reversed": ("reversed or failed", 1, None)}
 # Never sent again: what did not arrive stays unknown until people have looked.
 NOT_REPEATED: dict[str, End] = dict.fromkeys(("request_lost", "error_page", "busy", "redirect"), ("unknown", 0, None))
 # And without a reference, they cannot even be asked.
@@ -68,12 +69,12 @@ def test_every_story_comes_to_its_end_and_money_moves_at_most_once(gateway: str,
         refunds[story.name] = approved(payment, 1000 + number)
     assert set(refunds) == set(ends), "a new story needs its line in this table"
     for name, (status, _, _) in ends.items():
-        until_status(refunds[name], status, seconds=60)
+        until(lambda name=name, status=status: again(refunds[name]).status in status.split(" or "), seconds=60)
     for name, (status, moved, calls) in ends.items():
         if calls:
             until(lambda name=name: again(refunds[name]).needs_attention, seconds=30)
         refund = again(refunds[name])
-        assert refund.status == status, name
+        assert refund.status in status.split(" or "), name
         assert calls is None or bool(refund.needs_attention) == calls, (name, refund.needs_attention)
         assert len(house.paid(refund)) == moved, name
         assert_sums(refund)

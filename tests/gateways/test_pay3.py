@@ -159,7 +159,8 @@ def test_what_it_cannot_carry_is_refused(change, fits):
 
 
 def test_it_declares_only_what_is_known():
-    assert Pay3.can == Capabilities(partial=True, look_up=LookUp.BY_PAYMENT, webhooks=Webhooks.KNOCK)
+    can = Capabilities(partial=True, look_up=LookUp.BY_PAYMENT, webhooks=Webhooks.KNOCK, proves_reference=True)
+    assert Pay3.can == can
     assert {"API_SECRET", "WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS"} == set(Pay3.secrets)
 
 
