@@ -29,6 +29,6 @@ def words_of(gateway: str) -> tuple[str, ...]:
 
 
 def gateways_with_words() -> list[tuple[str, str]]:
-    """Name and label of the gateways that are sent a reason by a word of their own."""
+    """Name and label of the gateways that can be sent a reason by a word of their own."""
     kinds = [registry.gateway_class(name) for name in registry.names()]
-    return [(kind.name, kind.label) for kind in kinds if kind.reason_words]
+    return [(kind.name, kind.label) for kind in kinds if not kind.can.by_hand]

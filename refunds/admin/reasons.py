@@ -15,7 +15,7 @@ from refunds.models import ReasonWord, RefundReason
 
 
 class WordForm(forms.ModelForm):
-    """Offers the gateways that take a word, and refuses one that they would not understand."""
+    """One gateway's word; refuses one that it would not understand, where the gateway has a list of them."""
 
     gateway = forms.ChoiceField(choices=reasons.gateways_with_words, widget=UnfoldAdminSelectWidget)
 
@@ -26,7 +26,8 @@ class WordForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         found = super().clean()
         gateway, word = found.get("gateway"), found.get("word", "")
-        if gateway and word and word not in (allowed := reasons.words_of(gateway)):
+        allowed = reasons.words_of(gateway) if gateway else ()
+        if allowed and word and word not in allowed:
             self.add_error("word", f"Write one of {', '.join(allowed)}, or leave it empty: then no reason is sent.")
         return found
 

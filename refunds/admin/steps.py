@@ -133,7 +133,7 @@ STEPS: dict[str, Step] = {
             "I found it there…",
             policy.DECLARE,
             frozenset({Status.UNKNOWN}),
-            "any",
+            "others",
             "The gateway is asked about the refund by that reference, and its answer says what became of it.",
             lambda pk, user, seen, text: services.name_reference(pk, user, text, seen=seen),
             "is looked up under that reference",

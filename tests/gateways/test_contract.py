@@ -11,6 +11,7 @@ import pytest
 
 from gateways import registry
 from gateways.contract import Gateway, LookUp, Repeat, Webhooks
+from gateways.sandbox import Sandbox
 from gateways.sandbox.certify import CONTRACT, Verdict, run_one
 
 pytestmark = pytest.mark.parametrize("name", registry.names())
@@ -22,6 +23,12 @@ def test_it_keeps_the_contract(name, story):
     if result.verdict is Verdict.NOT_APPLICABLE:
         pytest.skip(result.sentence)
     assert result.verdict is Verdict.PASSED, result.sentence
+
+
+def test_only_a_person_is_without_a_simulator(name):
+    """Else a misnamed module would turn all the stories of its gateway into skips."""
+    with Sandbox() as sandbox:
+        assert (name in sandbox.simulators) != registry.gateway_class(name).can.by_hand
 
 
 def test_it_declares_what_a_person_needs_to_set_it_up(name):

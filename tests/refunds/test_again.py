@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from gateways.contract import LookUp, Outcome, RefundUpdate, Repeat, Webhooks
 from gateways.payerly import Payerly
@@ -172,3 +174,14 @@ def test_what_was_there_before_a_send_that_never_left_is_not_compared_with() -> 
     assert order_as_sent(refund).before == {"references": ["portal-1"]}
     shown = [RefundUpdate(Outcome.SUCCEEDED, reference="portal-1", amount=refund.money)]
     assert find(shown, refund, order_as_sent(refund).before) is None
+
+
+@pytest.mark.parametrize("status", ["requested", "approved", "unknown", "processing", "succeeded", "failed"])
+def test_the_page_says_it_as_long_as_the_refund_is_not_final(client: Client, status: str) -> None:
+    refund = {"requested": ask, "approved": approved, "unknown": unknown}.get(status, lambda: standing_in(status))()
+    client.force_login(person("fin", "Finance"))
+    page = client.get(f"/admin/refunds/refund/{refund.pk}/change/").content.decode()
+    said = wording.press_again(again(refund))
+    assert ("Can I press it again?" in page) == bool(said)
+    assert escape(said) in page
+    assert bool(said) == (status not in ("succeeded", "failed"))

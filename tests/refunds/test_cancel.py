@@ -7,16 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from gateways.contract import Outcome, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer
 from gateways.payerly import Payerly
+from gateways.sandbox import Sandbox
 from refunds import services
 from refunds.admin.steps import STEPS
 from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Attempt, Payment, Refund
 from refunds.services.actor import Mouth
-from tests.builders import again, alice, bob, person
+from tests.builders import ACCOUNTS, again, alice, approved, bob, make_account, make_payment, person
 from tests.refunds.test_record import standing_in, word
 
 pytestmark = pytest.mark.django_db
@@ -169,3 +171,54 @@ def test_a_worker_lost_in_mid_cancel_leaves_no_open_attempt(answers: Answers) ->
     services.settle_refund(refund.pk)
     assert again(refund).status == "withdrawn"
     assert not refund.attempts.filter(outcome="open", kind="cancel").exists()
+
+
+# --- the whole way, at Paynow: by the button, over its own wire ---
+
+
+def at_paynow(sandbox: Sandbox, story: str) -> Refund:
+    simulator = sandbox.simulators["paynow"]
+    reference = simulator.payment_name(1)
+    sandbox.payment(reference, 5000, simulator.currency, gateway="paynow")
+    sandbox.tell(story, payment=reference)
+    payment = make_payment(5000, simulator.currency, reference, account=make_account(ACCOUNTS["paynow"]))
+    refund = approved(payment, 1000)
+    services.send_refund(refund.pk)
+    return again(refund)
+
+
+def press_cancel(client: Client, refund: Refund) -> Refund:
+    client.force_login(alice())
+    page = client.get(f"/admin/refunds/refund/{refund.pk}/change/").content.decode()
+    assert "Cancel at the gateway" in page
+    client.post(f"/admin/refunds/refund/{refund.pk}/step/cancel/", {"seen": refund.version})
+    services.settle_refund(refund.pk)
+    return again(refund)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_button_cancels_at_paynow_while_it_waits(sandbox: Sandbox, client: Client) -> None:
+    ended = press_cancel(client, at_paynow(sandbox, "waits"))
+    assert ended.status == "withdrawn"
+    assert Payment.objects.get().held == 0
+    sandbox.settle()
+    assert sandbox.ledger() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_button_comes_too_late_at_paynow_and_says_so(sandbox: Sandbox, client: Client) -> None:
+    refund = at_paynow(sandbox, "slow")
+    ended = press_cancel(client, refund)
+    assert ended.status == "processing"
+    page = client.get(f"/admin/refunds/refund/{refund.pk}/change/").content.decode()
+    assert "It was not cancelled" in page
+    assert "Cancel at the gateway" not in page.split("desk-timeline")[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_paynow_lets_expire_has_failed_and_says_so(sandbox: Sandbox) -> None:
+    refund = at_paynow(sandbox, "expires")
+    sandbox.settle()
+    services.settle_refund(refund.pk)
+    assert again(refund).status == "failed"
+    assert "expired at Paynow" in refund.events.last().text
