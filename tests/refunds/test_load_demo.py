@@ -111,8 +111,9 @@ def test_invented_payments_never_come_near_a_live_account() -> None:
 
 @pytest.mark.usefixtures("debug")
 @pytest.mark.parametrize("year", [2025, 2028])
-def test_the_sample_is_fresh_on_any_day(year: int, sample: list[PaymentRow]) -> None:
-    now = timezone.now().replace(year=year, month=3, day=15)
+@pytest.mark.parametrize("hour", range(24))
+def test_the_sample_is_fresh_on_any_day_and_at_any_hour(year: int, hour: int, sample: list[PaymentRow]) -> None:
+    now = timezone.now().replace(year=year, month=3, day=15, hour=hour)
     moments = [datetime.fromisoformat(row.captured_at) for row in demo._up_to_date(sample, now)]
     assert timedelta(0) <= now - max(moments) < timedelta(days=1)
     assert now - min(moments) < timedelta(days=91)
