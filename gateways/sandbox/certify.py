@@ -136,10 +136,10 @@ def accidents(bench: Bench) -> None:
 
 @story("A refused connection is called unsent")
 def no_connection(bench: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with must_raise(NotSent, otherwise="No byte can have left, but it does not say so."):
-        bench.gateway(URL=f"http://127.0.0.1:{port}").refund(bench.order())
+    # Bound, and not listening: it refuses whoever calls, and no other server can take the port meanwhile.
+    with socket.socket() as shut, must_raise(NotSent, otherwise="No byte can have left, but it does not say so."):
+        shut.bind(("127.0.0.1", 0))
+        bench.gateway(URL=f"http://127.0.0.1:{shut.getsockname()[1]}").refund(bench.order())
 
 
 @story("Foreign answers settle nothing")

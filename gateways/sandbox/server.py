@@ -204,6 +204,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._write(as_json({"error": "Send a Content-Length of at most 1 MB."}, 411))
         body = self.rfile.read(int(length))
+        if len(body) < int(length):  # whoever asked died in mid-sentence: that is no request
+            self.close_connection = True
+            return None
         headers = {name.lower(): text for name, text in self.headers.items()}
         address = urlsplit(self.path)
         url = f"http://{headers.get('host', '')}{self.path}"

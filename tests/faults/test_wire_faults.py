@@ -89,10 +89,9 @@ def test_a_refused_connection_goes_back_to_approved_and_is_sent_once(
 ) -> None:
     refund = an_order(sandbox, gateway, 1)
     name = f"{prefix_of(ACCOUNTS[gateway])}_URL"
-    with socket.create_server(("127.0.0.1", 0)) as server, monkeypatch.context() as elsewhere:
-        port = server.getsockname()[1]
-        server.close()
-        elsewhere.setenv(name, f"http://127.0.0.1:{port}")
+    with socket.socket() as shut, monkeypatch.context() as elsewhere:
+        shut.bind(("127.0.0.1", 0))  # not listening, and nobody else can take the port meanwhile
+        elsewhere.setenv(name, f"http://127.0.0.1:{shut.getsockname()[1]}")
         services.send_refund(refund.pk)
     assert again(refund).status == "approved"
     services.send_refund(refund.pk)

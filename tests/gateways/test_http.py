@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -39,9 +40,12 @@ def accident(url: str, kind: type[Exception], **options: object) -> str:
     return str(caught.value)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+@pytest.fixture
+def shut_port() -> Iterator[int]:
+    """A port where nobody listens, and that nobody else can take while it is used."""
+    with socket.socket() as shut:
+        shut.bind(("127.0.0.1", 0))
+        yield int(shut.getsockname()[1])
 
 
 def test_exactly_these_bytes_go_out_and_the_answer_comes_back():
@@ -66,8 +70,8 @@ def test_every_exchange_is_kept_with_its_secrets_masked():
     assert type(exchange.elapsed_ms) is int
 
 
-def test_a_refused_connection_sent_nothing():
-    assert "refused" in accident(f"http://127.0.0.1:{free_port()}", NotSent)
+def test_a_refused_connection_sent_nothing(shut_port):
+    assert "refused" in accident(f"http://127.0.0.1:{shut_port}", NotSent)
 
 
 def test_an_unknown_name_sent_nothing():
@@ -211,11 +215,11 @@ def test_no_byte_leaves_after_the_last_moment():
         assert client.send("PUT", "/", headers={}, body=BODY).status == 200
 
 
-def test_a_proxy_and_a_netrc_in_the_environment_are_not_used(monkeypatch, tmp_path):
+def test_a_proxy_and_a_netrc_in_the_environment_are_not_used(monkeypatch, tmp_path, shut_port):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{shut_port}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{shut_port}")
     with answering(http_answer(200, b"{}")) as (url, seen):
         HttpClient(url).send("GET", "/", headers={})
     assert b"authorization" not in seen[0].lower()

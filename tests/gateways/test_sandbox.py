@@ -325,3 +325,11 @@ def test_it_runs_by_itself_and_ends_quietly(number):
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (0, "")
     assert time.monotonic() - started < 3
+
+
+def test_half_a_request_is_none():
+    with Sandbox() as sandbox, socket.create_connection(("127.0.0.1", int(sandbox.root.rsplit(":", 1)[1]))) as line:
+        line.sendall(b"PUT /payerly/v1/refunds/rf-1 HTTP/1.1\r\nContent-Length: 60\r\n\r\n{")
+        line.shutdown(socket.SHUT_WR)
+        assert line.recv(100) == b""
+        assert sandbox.requests() == []
