@@ -26,8 +26,10 @@ reset:  ## forget the embedded database and the sandbox's state
 
 test: lint  ## everything, on SQLite and then on PostgreSQL (TEST_DATABASE_URL, or a server of its own)
 	@$(BIN)/python tests/chromium.py
-	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS)
-	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS)
+	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS) --promises-to var/promises/sqlite.json
+	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) --only-database \
+		--promises-to var/promises/postgresql.json
+	$(BIN)/python -m tests.promises
 
 lint: $(DEV)  ## format, lint, types, migrations, system checks
 	$(BIN)/ruff format --check .

@@ -14,7 +14,19 @@ from django.conf import settings
 
 from tests import chromium
 
-pytest_plugins = ["tests.house"]
+pytest_plugins = ["tests.house", "tests.promises"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--only-database", action="store_true", help="leave out what needs none: for the second database")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    from tests.promises import uses_database  # a plugin: pytest wants to import it first
+
+    if config.getoption("--only-database"):
+        config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
+        items[:] = [item for item in items if uses_database(item)]
 
 
 def pytest_report_header() -> str:
