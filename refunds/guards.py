@@ -21,6 +21,7 @@ NO_DELETE = (
     "account",
     "approval",
     "attempt",
+    "checkpoint",
     "declaration",
     "delivery",
     "event",
@@ -29,6 +30,7 @@ NO_DELETE = (
     "refund",
     "refundreason",
     "unmatchedrefund",
+    "verification",
 )
 FROZEN = {
     "declaration": (
@@ -72,6 +74,12 @@ GUARDS: tuple[Guard, ...] = (
         "refunds_event",
         "UPDATE",
         "The journal is never rewritten.",
+    ),
+    Guard(
+        "guard_checkpoint_no_update",
+        "refunds_checkpoint",
+        "UPDATE",
+        "A checkpoint is never rewritten.",
     ),
     Guard(
         "guard_approval_no_update",

@@ -7,6 +7,8 @@ from datetime import datetime
 from django.utils import timezone
 from django_tasks import task
 
+from refunds import correlation
+
 # The services book these jobs, so a job meets the services only when it runs.
 
 
@@ -14,21 +16,24 @@ from django_tasks import task
 def turn(refund_id: int, booked_for: str) -> None:
     from refunds import services
 
-    services.take_turn(refund_id, datetime.fromisoformat(booked_for))
+    with correlation.act():
+        services.take_turn(refund_id, datetime.fromisoformat(booked_for))
 
 
 @task()
 def payment_turn(payment_id: int, booked_for: str) -> None:
     from refunds import services
 
-    services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for))
+    with correlation.act():
+        services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for))
 
 
 @task()
 def key_fetch(account_id: int) -> None:
     from refunds import keys
 
-    keys.fetch_webhook_key(account_id)
+    with correlation.act():
+        keys.fetch_webhook_key(account_id)
 
 
 def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
-from refunds import services
+from refunds import history, services
 
 log = logging.getLogger(__name__)
 
@@ -91,4 +91,5 @@ def _tick() -> None:
     close_old_connections()
     if n_found := services.sweep():
         log.info("The sweep found %d due.", n_found)
+    history.set_checkpoint()
     DBTaskResult.objects.finished().filter(finished_at__lt=timezone.now() - KEEP_JOBS).delete()

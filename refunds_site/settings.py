@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "refunds.correlation.middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -225,8 +226,11 @@ LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s  %(message)s", "datefmt": "%H:%M:%S"}},
-    "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"act": {"()": "refunds.correlation.Stamp"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)-7s [%(act)s] %(name)s  %(message)s", "datefmt": "%H:%M:%S"}
+    },
+    "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["act"]}},
     "root": {"handlers": ["terminal"], "level": ENV.str("LOG_LEVEL", default="INFO").upper()},
     "loggers": {
         # Django's own handlers would print every line a second time.

@@ -3,6 +3,7 @@
 from refunds.models.account import Account
 from refunds.models.approval import Approval
 from refunds.models.attempt import Attempt
+from refunds.models.checkpoint import Checkpoint, Verification
 from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
 from refunds.models.event import Event
@@ -15,6 +16,7 @@ __all__ = [
     "Account",
     "Approval",
     "Attempt",
+    "Checkpoint",
     "Declaration",
     "Delivery",
     "Event",
@@ -24,4 +26,5 @@ __all__ = [
     "RefundReason",
     "Status",
     "UnmatchedRefund",
+    "Verification",
 ]

@@ -17,6 +17,10 @@ class Account(models.Model):
     mode = models.CharField(max_length=10, choices=Mode, default=Mode.SANDBOX)
     is_active = models.BooleanField(default=True, help_text="Named in GATEWAY_ACCOUNTS.")
     paused_because = models.CharField(max_length=200, blank=True, help_text="While this is filled, nothing is sent.")
+    accidents = models.PositiveIntegerField(default=0, help_text="Calls in a row that brought no answer.")
+    breaker_until = models.DateTimeField(null=True, blank=True, help_text="Until then nothing new is sent.")
+    breaker_because = models.CharField(max_length=300, blank=True)
+    next_call_at = models.DateTimeField(null=True, blank=True, help_text="Where calls are capped: the next free slot.")
     webhook_key = models.TextField(
         blank=True,
         help_text="The pinned public key (PEM) their webhooks are signed with.",

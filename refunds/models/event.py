@@ -11,6 +11,8 @@ class Event(models.Model):
     """`sequence` is the version that the step led to, so two steps can never share one.
 
     `actor` is the name as it was then; `text` is written for people; `heard` is the fingerprint of a gateway's word.
+    `correlation` is shared by all lines of one act: a request, a job, a command. `digest` (SHA-256) covers the line and
+    the digest of the line before it, so that none can be changed or taken out unseen.
     """
 
     class Source(models.TextChoices):
@@ -19,6 +21,7 @@ class Event(models.Model):
         ANSWER = "answer", "gateway's answer"
         LOOK_UP = "look_up", "look-up"
         WEBHOOK = "webhook", "webhook"
+        COMMAND = "command", "command line"
 
     payment = models.ForeignKey("refunds.Payment", models.PROTECT, related_name="events")
     refund = models.ForeignKey("refunds.Refund", models.PROTECT, null=True, related_name="events")
@@ -33,6 +36,8 @@ class Event(models.Model):
     text = models.TextField(blank=True)
     data = models.JSONField(default=dict)
     heard = models.CharField(max_length=64, blank=True)
+    correlation = models.CharField(max_length=32, blank=True)
+    digest = models.CharField(max_length=64)
 
     class Meta:
         ordering = ("pk",)

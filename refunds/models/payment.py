@@ -39,12 +39,16 @@ class Payment(models.Model):
     customer_email = models.EmailField(blank=True)
     method = models.CharField(max_length=40, blank=True)
     disputed_at = models.DateTimeField(null=True, blank=True)
+    dispute_case = models.CharField(max_length=100, blank=True, help_text="The bank's or gateway's case number.")
     ask_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ("-captured_at", "-pk")
-        permissions = (("import_payments", "Can bring payments in from a file or by hand"),)
+        permissions = (
+            ("import_payments", "Can bring payments in from a file or by hand"),
+            ("dispute_payment", "Can mark payments as disputed, and close disputes"),
+        )
         constraints = (
             models.UniqueConstraint(fields=("account", "reference"), name="payment_known_once"),
             models.CheckConstraint(condition=Q(captured__gt=0), name="payment_captured_positive"),

@@ -31,6 +31,10 @@ class Actor:
         return cls(user.get_username(), Event.Source.PERSON, user)
 
     @classmethod
+    def at_the_command_line(cls, user: AbstractBaseUser) -> Actor:
+        return cls(user.get_username(), Event.Source.COMMAND, user)
+
+    @classmethod
     def gateway(cls, label: str, mouth: Mouth) -> Actor:
         return cls(label, Event.Source(mouth))
 

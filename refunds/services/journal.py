@@ -1,13 +1,16 @@
-"""The journal's lines: one for each step of a refund or a payment."""
+"""The journal's lines: one for each step of a refund or a payment, chained to the line before."""
 
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from refunds import correlation
+from refunds.history.chain import link
 from refunds.models import Event, Payment, Refund
 from refunds.services.actor import Actor
 
@@ -26,7 +29,7 @@ def line_of(
 ) -> Event:
     """The line, not saved yet, that goes with the version that `of` has come to."""
     is_refund = isinstance(of, Refund)
-    return Event(
+    line = Event(
         payment=of.payment if is_refund else of,
         refund=of if is_refund else None,
         sequence=of.version,
@@ -40,7 +43,18 @@ def line_of(
         text=text,
         data=data or {},
         heard=heard,
+        correlation=correlation.current() or uuid.uuid4().hex,
     )
+    line.digest = link(line, _digest_before(line))
+    return line
+
+
+def _digest_before(line: Event) -> str:
+    """Of the line before it in its chain; the step's compare-and-set has made sure that there will be no other."""
+    if line.sequence == 1:
+        return ""
+    chain = Event.objects.filter(payment=line.payment_id, refund=line.refund_id, sequence=line.sequence - 1)
+    return chain.values_list("digest", flat=True).first() or ""
 
 
 def write_line(of: Refund | Payment, step: str, by: Actor, **words: Any) -> Event:
