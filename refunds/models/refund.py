@@ -218,6 +218,10 @@ class Refund(models.Model):
     def doubt(self) -> None:
         """Nobody knows whether money moved."""
 
+    @transition(status, source=Status.APPROVED, target=Status.UNKNOWN)
+    def suspect(self) -> None:
+        """After a restored backup: it may have been sent by the database that was lost."""
+
     @transition(status, source=(Status.SENDING, Status.UNKNOWN), target=Status.PROCESSING)
     def accept(self) -> None:
         """The gateway has taken it on."""

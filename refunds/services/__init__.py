@@ -13,8 +13,10 @@ from refunds.services.declare import (
 )
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.due import book_key_fetch, sweep
+from refunds.services.forget import forget_customer
 from refunds.services.record import record_update
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
+from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund
 from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund, why_no_check
 from refunds.services.turns import take_payment_turn, take_turn
@@ -31,6 +33,7 @@ from refunds.services.unmatched import (
 __all__ = [
     "Suggestion",
     "accept_key",
+    "after_restore",
     "again",
     "approve_refund",
     "ask_to_cancel",
@@ -42,6 +45,7 @@ __all__ = [
     "dismiss_unmatched",
     "drop_proposal",
     "fingerprint",
+    "forget_customer",
     "gateways_by_hand",
     "hear_knock",
     "hear_webhook",

@@ -22,6 +22,7 @@ EDGES: dict[tuple[Status, Status], Callable[[Refund], None]] = {
     (S.APPROVED, S.SENDING): Refund.claim,
     (S.APPROVED, S.REQUESTED): Refund.unapprove,
     (S.APPROVED, S.WITHDRAWN): Refund.withdraw,
+    (S.APPROVED, S.UNKNOWN): Refund.suspect,
     (S.SENDING, S.PROCESSING): Refund.accept,
     (S.SENDING, S.SUCCEEDED): Refund.succeed,
     (S.SENDING, S.FAILED): Refund.fail,
