@@ -36,6 +36,14 @@ def key_fetch(account_id: int) -> None:
         keys.fetch_webhook_key(account_id)
 
 
+@task()
+def verification(asked_by: int) -> None:
+    from refunds import history
+
+    with correlation.act():
+        history.verify_and_keep(asked_by)
+
+
 def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False) -> None:
     """Have a refund's turn taken at the moment (UTC) that its row is booked for, or at once with that ticket."""
     turn.using(run_after=timezone.now() if at_once else booked_for).enqueue(refund_id, booked_for.isoformat())

@@ -17,6 +17,7 @@ SYNC = "refunds.sync_refund"
 IMPORT = "refunds.import_payments"
 RAW = "refunds.view_raw_exchange"
 ACCOUNTS = "refunds.change_account"
+VERIFY = "refunds.verify_history"
 
 APPROVALS_NEEDED = 1
 

@@ -55,6 +55,7 @@ NAVIGATION = [
         "items": [
             screen("Accounts", "account_balance", "refunds.account"),
             screen("Deliveries", "inbox", "refunds.delivery"),
+            screen("History", "history", "refunds.verification"),
             screen("People", "group", "auth.user"),
         ],
     },

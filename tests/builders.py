@@ -12,6 +12,8 @@ from django.utils import timezone
 from gateways import registry
 from refunds import services
 from refunds.models import Account, Delivery, Payment, Refund, RefundReason
+from refunds.services.intake import FROM_A_FILE
+from refunds.services.journal import write_line
 
 # One account for each registered gateway: gateway → slug.
 SLUGS = {"paynow": "paynow-pl", "airpay": "airpay-in", "pay3": "pay3-br", "examplepay": "examplepay-br"}
@@ -58,8 +60,8 @@ def make_account(slug: str = "payerly-eu", **fields: Any) -> Account:
 
 
 def make_payment(captured: int = 5000, currency: str = "EUR", reference: str = "pay-1", **fields: Any) -> Payment:
-    """A captured payment; `captured` is minor units."""
-    return Payment.objects.create(
+    """A captured payment with its journal's first line; `captured` is minor units."""
+    payment = Payment.objects.create(
         account=fields.pop("account", None) or make_account(),
         captured=captured,
         currency=currency,
@@ -72,6 +74,8 @@ def make_payment(captured: int = 5000, currency: str = "EUR", reference: str = "
             **fields,
         },
     )
+    write_line(payment, "taken in", FROM_A_FILE, data={"amount": captured, "currency": currency})
+    return payment
 
 
 def make_delivery(account: Account, body: str = "{}") -> Delivery:

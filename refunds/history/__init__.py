@@ -2,6 +2,6 @@
 
 from refunds.history.chain import link
 from refunds.history.checkpoints import EXPORTED, set_checkpoint
-from refunds.history.verify import verify
+from refunds.history.verify import verify, verify_and_keep
 
-__all__ = ["EXPORTED", "link", "set_checkpoint", "verify"]
+__all__ = ["EXPORTED", "link", "set_checkpoint", "verify", "verify_and_keep"]

@@ -50,8 +50,11 @@ def seal_of(previous: str, lines: Iterable[tuple[int, str]]) -> str:
     return seal.hexdigest()
 
 
-def lines_between(after: int, until: int) -> Iterable[tuple[int, str]]:
-    lines = Event.objects.filter(pk__gt=after, pk__lte=until).order_by("pk")
+def lines_between(after: Checkpoint | None, until: int) -> Iterable[tuple[int, str]]:
+    """Number and digest of each line that a checkpoint up to line `until` covers, `after` being the one before it."""
+    lines = Event.objects.filter(pk__lte=until).order_by("pk")
+    if after:
+        lines = lines.filter(pk__gt=after.last_event)
     return lines.values_list("pk", "digest").iterator(chunk_size=2000)
 
 
@@ -72,12 +75,12 @@ def _wait_for_writers() -> None:
 
 
 def _seal(last: Checkpoint | None) -> Checkpoint:
-    after = last.last_event if last else 0
-    until = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or after
+    until = Event.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    lines = list(lines_between(last, until))
     return Checkpoint.objects.create(
         sequence=last.sequence + 1 if last else 1,
         at=timezone.now(),
         last_event=until,
-        n_events=Event.objects.filter(pk__gt=after, pk__lte=until).count(),
-        digest=seal_of(last.digest if last else "", lines_between(after, until)),
+        n_events=len(lines),
+        digest=seal_of(last.digest if last else "", lines),
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from django.db import transaction
+from django.utils import timezone
 
+from refunds.history.chain import COVERED
 from refunds.history.checkpoints import EXPORTED, lines_between, seal_of
 from refunds.history.fold import flaws_of_payment, flaws_of_refund
-from refunds.models import Checkpoint, Event, Payment, Refund
+from refunds.models import Checkpoint, Event, Payment, Refund, Verification
+
+log = logging.getLogger("refunds.history")
 
 CHUNK = 500  # payments at a time: memory stays flat
 MOST_KEPT = 200
@@ -42,15 +47,29 @@ class Verdict:
 def verify(log_lines: Iterable[str] = ()) -> Verdict:
     """Look at everything there is; `log_lines` may hold exported checkpoints, found wherever they stand in a line."""
     verdict = Verdict()
-    verdict.add(_flaws_of_checkpoints(verdict, dict(_exported(log_lines))))
+    verdict.add(flaws(verdict, log_lines))
+    return verdict
+
+
+def flaws(verdict: Verdict, log_lines: Iterable[str] = ()) -> Iterator[str]:
+    """One by one, counting in `verdict` what was looked at."""
+    yield from _flaws_of_checkpoints(verdict, dict(_exported(log_lines)))
     last = 0
     while pks := list(Payment.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         last = pks[-1]
-        for pk, flaws in _flaws_of(pks, verdict):
+        for pk, found in _flaws_of(pks, verdict):
             # It may have moved between our looks: only what still stands behind the payment's lock is a finding.
-            if flaws:
-                verdict.add(_second_look(pk))
-    return verdict
+            if found:
+                yield from _second_look(pk)
+
+
+def verify_and_keep(asked_by: int) -> Verification:
+    """Look at everything for a person (the user's id), and keep what came of it for the page."""
+    at = timezone.now()
+    verdict = verify()
+    if not verdict.is_clean:
+        log.critical("The history does not hold: %d differences", verdict.n_findings)
+    return Verification.objects.create(at=at, finished_at=timezone.now(), asked_by_id=asked_by, **asdict(verdict))
 
 
 def _exported(log_lines: Iterable[str]) -> Iterator[tuple[int, tuple[int, str]]]:
@@ -60,24 +79,25 @@ def _exported(log_lines: Iterable[str]) -> Iterator[tuple[int, tuple[int, str]]]
 
 
 def _flaws_of_checkpoints(verdict: Verdict, exported: dict[int, tuple[int, str]]) -> Iterator[str]:
-    previous, after, expected = "", 0, 1
-    for one in Checkpoint.objects.order_by("sequence").iterator():
+    last: Checkpoint | None = None
+    for expected, one in enumerate(Checkpoint.objects.order_by("sequence").iterator(), 1):
         if one.sequence != expected:
-            yield f"Checkpoint {expected} is missing."
-        if seal_of(previous, lines_between(after, one.last_event)) != one.digest:
-            yield f"{str(one).capitalize()} does not fit the lines {after + 1} to {one.last_event}."
+            yield f"Checkpoint {expected} is missing; checkpoint {one.sequence} stands in its place."
+            return
+        if seal_of(last.digest if last else "", lines_between(last, one.last_event)) != one.digest:
+            yield f"{str(one).capitalize()} does not fit the lines up to {one.last_event}."
         if exported.pop(one.sequence, (one.last_event, one.digest)) != (one.last_event, one.digest):
             yield f"{str(one).capitalize()} is not the one that was written to the log."
-        previous, after, expected = one.digest, one.last_event, one.sequence + 1
+        last = one
         verdict.n_checkpoints += 1
-    verdict.n_younger = Event.objects.filter(pk__gt=after).count()
+    verdict.n_younger = Event.objects.filter(pk__gt=last.last_event if last else 0).count()
     yield from (f"Checkpoint {sequence} stands in the log and not in the database." for sequence in sorted(exported))
 
 
 def _flaws_of(pks: Sequence[int], verdict: Verdict) -> Iterator[tuple[int, list[str]]]:
     """Payment → its flaws, refunds included, by three queries for all of them."""
     lines, refunds = defaultdict(list), defaultdict(list)
-    for line in Event.objects.filter(payment__in=pks).order_by("sequence"):
+    for line in Event.objects.filter(payment__in=pks).order_by("sequence").values_list(*COVERED, "digest", named=True):
         lines[line.payment_id, line.refund_id].append(line)
         verdict.n_events += 1
     for refund in Refund.objects.filter(payment__in=pks):
@@ -103,4 +123,4 @@ def _flaws_of_one(
 @transaction.atomic
 def _second_look(pk: int) -> list[str]:
     Payment.objects.select_for_update().get(pk=pk)
-    return [flaw for _, flaws in _flaws_of([pk], Verdict()) for flaw in flaws]
+    return [flaw for _, found in _flaws_of([pk], Verdict()) for flaw in found]

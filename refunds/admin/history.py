@@ -1,0 +1,61 @@
+"""History: whether the journal still says what was written, and a button to have it looked at again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+
+from refunds import jobs, policy, wording
+from refunds.admin.desk import OwnPage, two_lines
+from refunds.models import Checkpoint, Verification
+
+
+@admin.register(Verification)
+class VerificationAdmin(OwnPage):
+    page_template = "admin/refunds/verification.html"
+    list_before_template = "admin/refunds/verification_list_before.html"
+    list_display = ("shown_moment", "shown_result", "shown_range", "shown_younger")
+    list_select_related = ("asked_by",)
+    actions = None
+
+    @display(description="Verified", ordering="at")
+    def shown_moment(self, row: Verification) -> str:
+        return two_lines(wording.moment(row.at), f"for {row.asked_by}" if row.asked_by else "")
+
+    @display(description="Result", label={"clean": "success", "broken": "danger"})
+    def shown_result(self, row: Verification) -> tuple[str, str]:
+        return ("broken", f"{row.n_findings} differences") if row.n_findings else ("clean", "everything fits")
+
+    @display(description="Looked at")
+    def shown_range(self, row: Verification) -> str:
+        return two_lines(f"{row.n_refunds} refunds, {row.n_payments} payments", f"{row.n_events} journal lines")
+
+    @display(description="Not sealed yet")
+    def shown_younger(self, row: Verification) -> str:
+        return two_lines(f"{row.n_younger} lines", f"{row.n_checkpoints} checkpoints before them")
+
+    def page_context(self, request: HttpRequest, found: Verification) -> dict[str, Any]:
+        return {"verification": found, "n_more": found.n_findings - len(found.findings)}
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        shown = {"checkpoint": Checkpoint.objects.first(), "may_verify": policy.may(request.user, policy.VERIFY)}
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        own = self.admin_site.admin_view(require_POST(self.verify_view))
+        return [path("now/", own, name="refunds_verification_now"), *super().get_urls()]
+
+    def verify_view(self, request: HttpRequest) -> HttpResponse:
+        """Put a look at everything in line; the worker does it, since it reads every line there is."""
+        if not policy.may(request.user, policy.VERIFY):
+            raise PermissionDenied
+        jobs.verification.enqueue(request.user.pk)
+        messages.success(request, "A worker looks at the whole history now. The result appears in this list.")
+        return redirect("admin:refunds_verification_changelist")
