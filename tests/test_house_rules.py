@@ -107,6 +107,7 @@ def written_statuses(path: Path) -> Iterator[str]:
                 yield f"{name_of(path)}:{node.lineno}"
 
 
+@pytest.mark.promise("I19")
 def test_only_two_services_write_a_status() -> None:
     writers = {line.split(":")[0] for path in modules("refunds") for line in written_statuses(path)}
     assert writers == {"refunds.services.steps", "refunds.services.adopt"}

@@ -53,6 +53,7 @@ PAYMENT_EDGES = {
 }
 
 
+@pytest.mark.promise("I19")
 @pytest.mark.parametrize(("source", "target"), EDGES)
 def test_every_edge_of_a_refund_can_be_walked(source: Status, target: Status) -> None:
     refund = Refund(status=source, sent_at=timezone.now())
@@ -60,6 +61,7 @@ def test_every_edge_of_a_refund_can_be_walked(source: Status, target: Status) ->
     assert refund.status == target
 
 
+@pytest.mark.promise("I19")
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: move.__name__)
 @pytest.mark.parametrize("source", list(Status))
 def test_every_other_pair_of_a_refund_is_refused(source: Status, move: Callable[[Refund], None]) -> None:
@@ -99,6 +101,7 @@ def test_a_payment_moves_along_its_edges_only(source: P, move: Callable[[Payment
             move(payment)
 
 
+@pytest.mark.promise("I19")
 def test_nobody_assigns_a_status_by_hand() -> None:
     with pytest.raises(AttributeError):
         Refund(status=S.REQUESTED).status = S.SUCCEEDED

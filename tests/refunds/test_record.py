@@ -98,11 +98,13 @@ BY_LOOK_UP = {
 FINAL = (S.SUCCEEDED, S.FAILED, S.WITHDRAWN, S.REVERSED)
 
 
+@pytest.mark.promise("I20")
 @pytest.mark.parametrize(("now", "outcome"), BY_LOOK_UP, ids=str)
 def test_a_look_up_moves_a_refund_by_the_table(now: Status, outcome: Outcome) -> None:
     assert hear(standing_in(now), outcome, Mouth.LOOK_UP).status == BY_LOOK_UP[now, outcome]
 
 
+@pytest.mark.promise("I20", "I34")
 @pytest.mark.parametrize(("now", "outcome"), BY_LOOK_UP, ids=str)
 def test_a_webhook_never_moves_a_refund_out_of_its_end(now: Status, outcome: Outcome) -> None:
     refund = hear(standing_in(now), outcome, Mouth.WEBHOOK)
@@ -120,6 +122,7 @@ def test_a_word_about_a_refund_that_was_never_sent_blocks_it(outcome: Outcome, m
     assert (again(refund).status, Attempt.objects.count()) == ("approved", 0)
 
 
+@pytest.mark.promise("I5", "I38")
 @pytest.mark.parametrize(
     "echo",
     [
@@ -164,6 +167,7 @@ def test_an_unknown_word_without_a_reference_stays_unknown_and_calls_a_person() 
     assert "settles nothing" in refund.needs_attention
 
 
+@pytest.mark.promise("I4")
 def test_a_refusal_does_not_fail_a_refund_whose_earlier_order_may_have_paid() -> None:
     refund = standing_in(S.SENDING)
     now = timezone.now()

@@ -50,6 +50,7 @@ def orders(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [call for call in sandbox.requests() if call["method"] == "PUT"]
 
 
+@pytest.mark.promise("I9")
 def test_the_attempt_is_committed_before_the_first_byte_leaves(sandbox: Sandbox, monkeypatch: Any) -> None:
     refund = approved()
     seen = []
@@ -108,6 +109,7 @@ def test_what_never_left_goes_back_to_approved_and_waits_longer_each_time(sandbo
     assert Attempt.objects.count() == 8, "after a call for a person it waits for one"
 
 
+@pytest.mark.promise("I14")
 def test_a_clean_absence_is_not_enough_before_the_quiet_window(sandbox: Sandbox, monkeypatch: Any) -> None:
     monkeypatch.setenv("PAYERLY_EU_QUIET_WINDOW_SECONDS", "900")
     refund = approved()
@@ -120,6 +122,7 @@ def test_a_clean_absence_is_not_enough_before_the_quiet_window(sandbox: Sandbox,
     assert (again(refund).status, len(orders(sandbox))) == ("processing", 2)
 
 
+@pytest.mark.promise("I10")
 def test_a_repeat_has_the_same_key_and_the_same_bytes(sandbox: Sandbox) -> None:
     refund = approved()
     sandbox.tell("request_lost")
@@ -262,6 +265,7 @@ def test_an_approved_refund_waits_and_says_why(sandbox: Sandbox, obstacle: str) 
     assert again(refund).ask_at > timezone.now()
 
 
+@pytest.mark.promise("I12")
 def test_one_at_a_time_where_the_gateway_takes_no_more(sandbox: Sandbox) -> None:
     payment = make_payment(captured=9000)
     refunds = [approved(payment, 1000), approved(payment, 2000)]
