@@ -35,11 +35,11 @@ class VerificationAdmin(OwnPage):
 
     @display(description="Looked at")
     def shown_range(self, row: Verification) -> str:
-        return two_lines(f"{row.n_refunds} refunds, {row.n_payments} payments", f"{row.n_events} journal lines")
+        return two_lines(f"{row.n_refunds} refunds", f"{row.n_payments} payments, {row.n_events} journal lines")
 
     @display(description="Not sealed yet")
     def shown_younger(self, row: Verification) -> str:
-        return two_lines(f"{row.n_younger} lines", f"{row.n_checkpoints} checkpoints before them")
+        return two_lines(f"{row.n_younger} lines", f"checkpoint {row.n_checkpoints} stands before them")
 
     def page_context(self, request: HttpRequest, found: Verification) -> dict[str, Any]:
         return {"verification": found, "n_more": found.n_findings - len(found.findings)}
