@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from refunds.errors import NotAllowed, NotRefundable, SamePerson
 from refunds.models import Payment, Refund
@@ -22,25 +22,25 @@ VERIFY = "refunds.verify_history"
 APPROVALS_NEEDED = 1
 
 
-def may(user: AbstractBaseUser, right: str) -> bool:
+def may(user: User, right: str) -> bool:
     """Rights come from groups. A superuser looks after the system and moves no money."""
     return user.is_active and not user.is_superuser and right in user.get_all_permissions()
 
 
-def demand(user: AbstractBaseUser, right: str, to_do: str) -> None:
+def demand(user: User, right: str, to_do: str) -> None:
     if user.is_superuser:
         raise NotAllowed(f"A superuser looks after the system and cannot {to_do}. Sign in as a person of the desk.")
     if not may(user, right):
         raise NotAllowed(f"You may not {to_do}: your groups do not give you that right.")
 
 
-def demand_another_person(user: AbstractBaseUser, refund: Refund, to_do: str) -> None:
+def demand_another_person(user: User, refund: Refund, to_do: str) -> None:
     """Four eyes: whoever asked for a refund never decides about it."""
     if refund.requested_by_id == user.pk:
         raise SamePerson(f"You asked for {refund} yourself, so somebody else has to {to_do} it.")
 
 
-def demand_the_requester(user: AbstractBaseUser, refund: Refund, to_do: str) -> None:
+def demand_the_requester(user: User, refund: Refund, to_do: str) -> None:
     if refund.requested_by_id != user.pk:
         raise NotAllowed(f"Only {refund.requested_by}, who asked for {refund}, can {to_do} it.")
 

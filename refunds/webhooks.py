@@ -52,7 +52,7 @@ def _knock(request: HttpRequest, slug: str) -> tuple[Account, Wire]:
         raise Refused(405, "not a POST")
     if request.content_type not in ("application/json", "application/x-www-form-urlencoded"):
         raise Refused(415, "content type")
-    if request.content_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+    if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise Refused(415, "charset")
     length = request.headers.get("Content-Length", "0")
     if not length.isascii() or not length.isdigit() or int(length[:12] or 0) > MOST_BYTES:
@@ -124,8 +124,10 @@ def _keep(account: Account, wire: Wire) -> tuple[Delivery, bool]:
 def _apply(delivery: Delivery, gateway: Gateway, said: list[RefundUpdate | Nudge]) -> None:
     """Each item alone; a delivery of a gateway that only knocks is never believed."""
     for item in said:
-        believed = isinstance(item, RefundUpdate) and gateway.can.webhooks is Webhooks.SPEAK
-        result = services.hear_webhook(delivery, item) if believed else services.hear_knock(delivery, item)
+        if isinstance(item, RefundUpdate) and gateway.can.webhooks is Webhooks.SPEAK:
+            result = services.hear_webhook(delivery, item)
+        else:
+            result = services.hear_knock(delivery, item)
         delivery.result, delivery.why, delivery.refund = result
     if not said:
         delivery.result, delivery.why = Delivery.Result.IGNORED, "It is not about a refund."

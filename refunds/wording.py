@@ -133,7 +133,7 @@ def _again(refund: Refund) -> str:
     if verdict.is_safe:
         until = f" until {moment(verdict.not_after)}" if verdict.not_after else ""
         return f"Yes{until}: “Check with the gateway” is safe. {verdict.why} A new request would be a second refund."
-    if verdict.may_come:
+    if verdict.may_come and verdict.not_before:
         return f"Not before {moment(verdict.not_before)}. {verdict.why} It then goes again by itself."
     return f"No. {verdict.why} A new request would be a second refund, too."
 
@@ -165,7 +165,7 @@ def _when(refund: Refund) -> str:
     return f" (next at {day}{at:%H:%M:%S})"
 
 
-def _day(moment: object) -> str:
+def _day(moment: datetime | None) -> str:
     return formats.date_format(timezone.localtime(moment), "j F Y") if moment else "—"
 
 

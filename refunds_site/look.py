@@ -32,7 +32,7 @@ UNKNOWN_DESK = reverse_lazy("admin:refunds_refund_unknown")
 def on_the_refunds(request: HttpRequest) -> bool:
     """The unknown desk stands below the list's address, and has a line of its own."""
     path = request.path
-    return path.startswith(reverse("admin:refunds_refund_changelist")) and path != UNKNOWN_DESK
+    return path.startswith(reverse("admin:refunds_refund_changelist")) and path != str(UNKNOWN_DESK)
 
 
 NAVIGATION = [

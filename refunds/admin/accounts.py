@@ -6,14 +6,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from refunds import accounts, capabilities, policy, services
-from refunds.admin.desk import OwnPage
+from refunds.admin.desk import DeskRequest, OwnPage
 from refunds.errors import RefundError
 from refunds.models import Account
 from refunds.templatetags.desk import mode
@@ -49,7 +49,7 @@ class AccountAdmin(OwnPage):
             return "changed: look at it"
         return "pinned" if account.webhook_key else "not fetched"
 
-    def page_context(self, request: HttpRequest, found: Account) -> dict[str, Any]:
+    def page_context(self, request: DeskRequest, found: Account) -> dict[str, Any]:
         return {
             "account": found,
             "callback_url": accounts.callback_url(found),
@@ -65,7 +65,7 @@ class AccountAdmin(OwnPage):
         own = self.admin_site.admin_view(require_POST(self.step_view))
         return [path("<int:pk>/step/<slug:name>/", own, name="refunds_account_step"), *super().get_urls()]
 
-    def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+    def step_view(self, request: DeskRequest, pk: int, name: str) -> HttpResponse:
         """The account's page asks, this does, and the admin log keeps who it was."""
         account = self.get_object(request, str(pk))
         if account is None or name not in STEPS:

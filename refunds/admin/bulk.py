@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from django.contrib import admin, messages
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 
 from gateways.money import Money
-from refunds.admin.desk import ReadOnly, seen_in, too_many
+from refunds.admin.desk import DeskRequest, ReadOnly, seen_in, too_many
 from refunds.admin.steps import Step
 from refunds.errors import RefundError
 from refunds.models import Refund
@@ -27,7 +29,7 @@ class Row:
     why_not: str
 
 
-def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Refund], step: Step) -> HttpResponse | None:
+def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], step: Step) -> HttpResponse | None:
     """The action's first POST shows the confirmation page, the second one does what that page showed."""
     if why := too_many(request, MOST_ROWS):
         messages.error(request, why)
@@ -38,7 +40,7 @@ def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Refund], 
         _do(request, refunds, step, text)
         return None
     rows = [
-        Row(refund, rehearse(lambda row=refund: step.do(row.pk, request.user, row.version, "rehearsal")))
+        Row(refund, rehearse(partial(step.do, refund.pk, request.user, refund.version, "rehearsal")))
         for refund in refunds
     ]
     return screen.page(
@@ -50,7 +52,7 @@ def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Refund], 
         doable=[row for row in rows if not row.why_not],
         totals=totals(row.refund.money for row in rows if not row.why_not),
         action=request.POST["action"],
-        checkbox=admin.helpers.ACTION_CHECKBOX_NAME,
+        checkbox=ACTION_CHECKBOX_NAME,
         text=text,
         text_missing="confirmed" in request.POST,
     )
@@ -75,7 +77,7 @@ def rehearse(step: Callable[[], object]) -> str:
     return ""
 
 
-def _do(request: HttpRequest, refunds: list[Refund], step: Step, text: str) -> None:
+def _do(request: DeskRequest, refunds: list[Refund], step: Step, text: str) -> None:
     done = []
     for refund in refunds:
         seen = seen_in(request, f"seen_{refund.pk}")

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from refunds import policy, services, wording
 from refunds.admin.declare_form import DeclareForm
-from refunds.admin.desk import OwnPage, seen_in
+from refunds.admin.desk import DeskRequest, OwnPage, seen_in
 from refunds.admin.facts import facts
 from refunds.errors import RefundError
 from refunds.models import Declaration, Refund
@@ -51,7 +51,7 @@ def _own(screen: OwnPage, view: Any) -> Any:
     """The view as one of the admin's, for those who may see this refund."""
 
     @require_http_methods(["GET", "HEAD", "POST"])
-    def seeing(request: HttpRequest, pk: int, **names: int) -> HttpResponse:
+    def seeing(request: DeskRequest, pk: int, **names: int) -> HttpResponse:
         refund = screen.get_object(request, str(pk))
         if refund is None:
             raise Http404
@@ -65,7 +65,7 @@ def _own(screen: OwnPage, view: Any) -> Any:
 # --- what a refund's page shows of them ---
 
 
-def shown(refund: Refund, user: AbstractBaseUser) -> dict[str, Any]:
+def shown(refund: Refund, user: User) -> dict[str, Any]:
     """The proposal that waits, what was declared before, and whether this person may declare now."""
     waiting = proposal(refund, user)
     told = list(refund.declarations.select_related("proposed_by", "confirmed_by").order_by("-pk"))
@@ -76,7 +76,7 @@ def shown(refund: Refund, user: AbstractBaseUser) -> dict[str, Any]:
     }
 
 
-def may_declare(refund: Refund, user: AbstractBaseUser) -> bool:
+def may_declare(refund: Refund, user: User) -> bool:
     return refund.status in AWAITING and policy.may(user, policy.DECLARE)
 
 
@@ -86,20 +86,20 @@ def waiting() -> QuerySet[Declaration]:
     return rows.filter(refund__status__in=AWAITING)
 
 
-def waiting_for(user: AbstractBaseUser) -> QuerySet[Refund]:
+def waiting_for(user: User) -> QuerySet[Refund]:
     """Refunds whose proposal this person may be the one to confirm."""
     others = waiting().exclude(proposed_by=user).exclude(refund__requested_by=user)
     return Refund.objects.filter(pk__in=others.values("refund"))
 
 
-def proposal(refund: Refund, user: AbstractBaseUser) -> Proposal | None:
+def proposal(refund: Refund, user: User) -> Proposal | None:
     if refund.status not in AWAITING or (standing := services.open_declaration(refund)) is None:
         return None
     is_own = standing.proposed_by_id == user.pk
     return Proposal(standing, is_own, _why_not(refund, standing, user), policy.may(user, policy.DECLARE))
 
 
-def _why_not(refund: Refund, standing: Declaration, user: AbstractBaseUser) -> str:
+def _why_not(refund: Refund, standing: Declaration, user: User) -> str:
     """The service has the last word; this only says it before anybody presses a button."""
     if standing.proposed_by_id == user.pk:
         return "It waits for a second person: you proposed it, so somebody else has to confirm it."
@@ -121,7 +121,7 @@ def no_failure_until(refund: Refund) -> datetime | None:
 # --- the pages: GET asks, POST does ---
 
 
-def declare_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResponse:
+def declare_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
     """A refusal comes back with all that was typed; only a file has to be chosen again."""
     _demand_right(request)
     form = DeclareForm(request.POST or None, request.FILES or None)
@@ -151,7 +151,7 @@ def declare_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpR
     )
 
 
-def confirm_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResponse:
+def confirm_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
     _demand_right(request)
     if request.method != "POST":
         return _ask(screen, request, refund, "confirm")
@@ -165,7 +165,7 @@ def confirm_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpR
     return redirect("admin:refunds_refund_change", refund.pk)
 
 
-def drop_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResponse:
+def drop_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
     _demand_right(request)
     text = request.POST.get("text", "")
     if request.method != "POST":
@@ -181,7 +181,7 @@ def drop_view(screen: OwnPage, request: HttpRequest, refund: Refund) -> HttpResp
 
 
 def _ask(
-    screen: OwnPage, request: HttpRequest, refund: Refund, to_do: str, refusal: str = "", text: str = ""
+    screen: OwnPage, request: DeskRequest, refund: Refund, to_do: str, refusal: str = "", text: str = ""
 ) -> HttpResponse:
     """The page before a proposal is confirmed or dropped shows exactly what it is."""
     refund = screen.get_object(request, str(refund.pk))
@@ -200,17 +200,17 @@ def _ask(
     )
 
 
-def _demand_right(request: HttpRequest) -> None:
+def _demand_right(request: DeskRequest) -> None:
     if not policy.may(request.user, policy.DECLARE):
         raise PermissionDenied
 
 
-def _seen(request: HttpRequest) -> int:
+def _seen(request: DeskRequest) -> int:
     seen = seen_in(request, "seen")
     return -1 if seen is None else seen
 
 
-def evidence_view(screen: OwnPage, request: HttpRequest, refund: Refund, declaration_pk: int) -> HttpResponse:
+def evidence_view(screen: OwnPage, request: DeskRequest, refund: Refund, declaration_pk: int) -> HttpResponseBase:
     """A file that somebody attached: saved by the browser, never opened in our name."""
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET"])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin.desk import ReadOnly
+from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.models import Delivery
 
 
@@ -20,7 +19,7 @@ class DeliveryAdmin(ReadOnly):
     fields = ("received_at", "account", "refund", "result", "why", "digest")
     actions = None
 
-    def get_fields(self, request: HttpRequest, obj: Delivery | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: DeskRequest, obj: Delivery | None = None) -> tuple[str, ...]:
         """What was said raw is for those who may read raw exchanges."""
         raw = ("headers", "body") if policy.may(request.user, policy.RAW) else ()
         return (*self.fields, *raw)

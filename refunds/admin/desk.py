@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -17,6 +18,12 @@ from refunds.models import Account
 from refunds.templatetags.desk import mode
 
 
+class DeskRequest(HttpRequest):
+    """A request on a page of the desk: the admin has seen to it that somebody is logged in."""
+
+    user: User
+
+
 class ReadOnly(ModelAdmin):
     """A list and a page to read. Superusers cannot edit here either."""
 
@@ -26,27 +33,27 @@ class ReadOnly(ModelAdmin):
     save_as = False
     list_disable_select_all = True
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: DeskRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+    def has_change_permission(self, request: DeskRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+    def has_delete_permission(self, request: DeskRequest, obj: Model | None = None) -> bool:
         return False
 
     # Rights that Django asks for by the names in `permissions=` of an action.
 
-    def has_request_permission(self, request: HttpRequest) -> bool:
+    def has_request_permission(self, request: DeskRequest) -> bool:
         return policy.may(request.user, policy.REQUEST)
 
-    def has_approve_permission(self, request: HttpRequest) -> bool:
+    def has_approve_permission(self, request: DeskRequest) -> bool:
         return policy.may(request.user, policy.APPROVE)
 
-    def has_sync_permission(self, request: HttpRequest) -> bool:
+    def has_sync_permission(self, request: DeskRequest) -> bool:
         return policy.may(request.user, policy.SYNC)
 
-    def page(self, request: HttpRequest, template: str, status: int = 200, **context: Any) -> TemplateResponse:
+    def page(self, request: DeskRequest, template: str, status: int = 200, **context: Any) -> TemplateResponse:
         """A page of ours in the admin's frame."""
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, {**frame, **context}, status=status)
@@ -58,7 +65,7 @@ class OwnPage(ReadOnly):
     page_template = ""
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+        self, request: DeskRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET"])
@@ -69,13 +76,13 @@ class OwnPage(ReadOnly):
             raise PermissionDenied
         return self.page(request, self.page_template, title=str(found), **self.page_context(request, found))
 
-    def page_context(self, request: HttpRequest, found: Any) -> dict[str, Any]:
+    def page_context(self, request: DeskRequest, found: Any) -> dict[str, Any]:
         raise AssertionError("every page says what it shows")
 
 
-def too_many(request: HttpRequest, n_most: int) -> str:
+def too_many(request: DeskRequest, n_most: int) -> str:
     """Why this selection is refused, or "": only rows that were picked, and not more than people can read."""
-    n_picked = len(request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME))
+    n_picked = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
     if request.POST.get("select_across") not in (None, "", "0"):
         return "Pick the rows one by one: selecting everything, seen or not, is not possible here."
     if n_picked > n_most:
@@ -93,7 +100,7 @@ def with_mode(name: str, account: Account) -> str:
     return two_lines(name, mode(account))
 
 
-def seen_in(request: HttpRequest, name: str) -> int | None:
+def seen_in(request: DeskRequest, name: str) -> int | None:
     """The version or amount that a page showed, as its form carries it; None for anything else."""
     text = request.POST.get(name, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None

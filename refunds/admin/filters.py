@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin import SimpleListFilter
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -24,13 +25,14 @@ class Mine(SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
+        me = cast(User, request.user)  # the admin has seen to it
         match self.value():
             case "decide":
-                return queryset.filter(pk__in=waiting_for(request.user).values("pk"))
+                return queryset.filter(pk__in=waiting_for(me).values("pk"))
             case "asked":
-                return queryset.filter(requested_by=request.user)
+                return queryset.filter(requested_by=me)
             case "returned":
-                return queryset.filter(requested_by=request.user, status="returned")
+                return queryset.filter(requested_by=me, status="returned")
         return queryset
 
 

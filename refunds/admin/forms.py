@@ -35,7 +35,7 @@ class RequestForm(forms.Form):
     def __init__(self, *args: Any, payment: Payment, **kwargs: Any) -> None:
         self.payment = payment
         initial = {"amount": str(payment.money(max(payment.free, 0))), "seen_free": payment.free}
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(*args, **{**kwargs, "initial": initial})
         self.fields["amount"].label = f"Amount in {payment.currency}"
         self.fields["amount"].help_text = f"Digits and a point, {exponent(payment.currency)} decimals."
 
@@ -55,7 +55,7 @@ class RequestForm(forms.Form):
 
     def stale(self, payment: Payment, refusal: str) -> RequestForm:
         """The same form with what was typed, the new free amount, and why it was refused."""
-        again = RequestForm({**self.data.dict(), "seen_free": payment.free}, payment=payment)
+        again = RequestForm({**dict(self.data.items()), "seen_free": payment.free}, payment=payment)
         again.full_clean()
         again.add_error(None, refusal)
         return again

@@ -6,14 +6,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from refunds import jobs, policy, wording
-from refunds.admin.desk import OwnPage, two_lines
+from refunds.admin.desk import DeskRequest, OwnPage, two_lines
 from refunds.models import Checkpoint, Verification
 
 
@@ -41,10 +41,10 @@ class VerificationAdmin(OwnPage):
     def shown_younger(self, row: Verification) -> str:
         return two_lines(f"{row.n_younger} lines", f"checkpoint {row.n_checkpoints} stands before them")
 
-    def page_context(self, request: HttpRequest, found: Verification) -> dict[str, Any]:
+    def page_context(self, request: DeskRequest, found: Verification) -> dict[str, Any]:
         return {"verification": found, "n_more": found.n_findings - len(found.findings)}
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(self, request: DeskRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         shown = {"checkpoint": Checkpoint.objects.first(), "may_verify": policy.may(request.user, policy.VERIFY)}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
 
@@ -52,7 +52,7 @@ class VerificationAdmin(OwnPage):
         own = self.admin_site.admin_view(require_POST(self.verify_view))
         return [path("now/", own, name="refunds_verification_now"), *super().get_urls()]
 
-    def verify_view(self, request: HttpRequest) -> HttpResponse:
+    def verify_view(self, request: DeskRequest) -> HttpResponse:
         """Put a look at everything in line; the worker does it, since it reads every line there is."""
         if not policy.may(request.user, policy.VERIFY):
             raise PermissionDenied

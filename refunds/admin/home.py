@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db.models import Count, Sum
-from django.http import HttpRequest
 from django.urls import reverse
 
 from gateways.money import Money
 from refunds import policy
 from refunds.admin import declarations
+from refunds.admin.desk import DeskRequest
 from refunds.admin.queue import waiting_for
 from refunds.admin.unknown import transfers_to_make
 from refunds.models import Delivery, Refund, UnmatchedRefund
@@ -32,7 +32,7 @@ class Pile:
     sums: list[Money]
 
 
-def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def home(request: DeskRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold calls this for the index page."""
     user = request.user
     piles = []
@@ -62,7 +62,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
-def _latest(user: AbstractBaseUser) -> dict[str, Any]:
+def _latest(user: User) -> dict[str, Any]:
     """A few refunds to go on with: to decide, one's own, or the newest."""
     if policy.may(user, policy.APPROVE):
         title, refunds = "Next for you to decide", waiting_for(user)

@@ -7,17 +7,19 @@ import hashlib
 import zlib
 from functools import partial
 from io import BytesIO
+from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.datastructures import MultiValueDict
 
 from refunds import policy, wording
-from refunds.admin.desk import ReadOnly
+from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.admin.intake_forms import FileForm, PaymentForm
 from refunds.errors import BadInput
 from refunds.models import Payment
@@ -49,7 +51,7 @@ def urls(admin: ReadOnly) -> list[URLPattern]:
     ]
 
 
-def add_view(admin: ReadOnly, request: HttpRequest) -> HttpResponse:
+def add_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
     """One payment by hand, over the same service as a file."""
     if refused := _closed(request):
         return refused
@@ -63,7 +65,7 @@ def add_view(admin: ReadOnly, request: HttpRequest) -> HttpResponse:
     return admin.page(request, "admin/refunds/payment_add.html", status=status, title="Add a payment", form=form)
 
 
-def import_view(admin: ReadOnly, request: HttpRequest) -> HttpResponse:
+def import_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
     """GET asks for a file, POST shows what is in it, and POST with that preview's name takes it in."""
     if refused := _closed(request):
         return refused
@@ -83,7 +85,7 @@ def import_view(admin: ReadOnly, request: HttpRequest) -> HttpResponse:
     return _tell(admin, request, LOOK, tally, title="What is in the file", confirmed=_keep(request.user, content))
 
 
-def template_view(request: HttpRequest) -> HttpResponse:
+def template_view(request: DeskRequest) -> HttpResponse:
     """Our columns and an example, which no account would take in."""
     if refused := _closed(request):
         return refused
@@ -93,7 +95,7 @@ def template_view(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-def _closed(request: HttpRequest) -> HttpResponse | None:
+def _closed(request: DeskRequest) -> HttpResponse | None:
     """Only those who may bring payments in come any further."""
     if not policy.may(request.user, policy.IMPORT):
         raise PermissionDenied
@@ -101,7 +103,7 @@ def _closed(request: HttpRequest) -> HttpResponse | None:
     return None if request.method in allowed else HttpResponseNotAllowed(allowed)
 
 
-def _show(request: HttpRequest, form: PaymentForm, tally: Tally) -> HttpResponse:
+def _show(request: DeskRequest, form: PaymentForm, tally: Tally) -> HttpResponse:
     row = form.row()
     payment = Payment.objects.get(account__slug=row.account, reference=row.payment_reference)
     if tally.n_new:
@@ -111,16 +113,16 @@ def _show(request: HttpRequest, form: PaymentForm, tally: Tally) -> HttpResponse
     return redirect("admin:refunds_payment_change", payment.pk)
 
 
-def _ask(admin: ReadOnly, request: HttpRequest, form: FileForm, status: int = 400) -> HttpResponse:
+def _ask(admin: ReadOnly, request: DeskRequest, form: FileForm, status: int = 400) -> HttpResponse:
     status = status if form.errors else 200
     names = wording.payment_names()
     return admin.page(request, ASK, status=status, title="Import payments", form=form, payment_names=names)
 
 
-def _take_in(admin: ReadOnly, request: HttpRequest, name: str) -> HttpResponse:
+def _take_in(admin: ReadOnly, request: DeskRequest, name: str) -> HttpResponse:
     content = _kept(request.user, name)
     if content is None:
-        form = FileForm({}, {})
+        form = FileForm({}, MultiValueDict())
         form.errors.clear()
         form.add_error(
             None,
@@ -139,7 +141,7 @@ def _take_in(admin: ReadOnly, request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _tell(
-    admin: ReadOnly, request: HttpRequest, template: str, tally: Tally, title: str, confirmed: str = ""
+    admin: ReadOnly, request: DeskRequest, template: str, tally: Tally, title: str, confirmed: str = ""
 ) -> HttpResponse:
     """Rows with the same trouble are told together: one missing account can be hundreds of rows."""
     lines: dict[str, list[int]] = {}
@@ -147,24 +149,24 @@ def _tell(
         lines.setdefault(row.reason, []).append(row.line)
     troubles = list(lines.items())
     n_more = max(len(troubles) - N_TROUBLES_SHOWN, 0)
-    shown = {"troubles": troubles[:N_TROUBLES_SHOWN], "n_more": n_more, "confirmed": confirmed}
+    shown: dict[str, Any] = {"troubles": troubles[:N_TROUBLES_SHOWN], "n_more": n_more, "confirmed": confirmed}
     return admin.page(request, template, title=title, tally=tally, **shown)
 
 
 # --- The file waits between preview and confirmation: on our side, one per person, for an hour. ---
 
 
-def _place(user: AbstractBaseUser) -> str:
+def _place(user: User) -> str:
     return f"payment-import:{user.pk}"
 
 
-def _keep(user: AbstractBaseUser, content: bytes) -> str:
+def _keep(user: User, content: bytes) -> str:
     """Returns the name by which this very content is confirmed."""
     name = hashlib.sha256(content).hexdigest()
     cache.set(_place(user), (name, zlib.compress(content)), KEPT_SECONDS)
     return name
 
 
-def _kept(user: AbstractBaseUser, name: str) -> bytes | None:
+def _kept(user: User, name: str) -> bytes | None:
     kept_name, packed = cache.get(_place(user), ("", b""))
     return zlib.decompress(packed) if packed and kept_name == name else None

@@ -15,7 +15,8 @@ from unfold.widgets import (
 )
 
 from refunds import wording
-from refunds.models import Account, Payment
+from refunds.models import Account
+from refunds.services import rowcheck
 from refunds.services.intake import PaymentRow
 
 LARGEST_FILE_MB = 5
@@ -39,7 +40,7 @@ class FileForm(forms.Form):
 
 def text(column: str, label: str, help_text: str = "", **attributes: Any) -> forms.CharField:
     """A line of text as long as its column in the database."""
-    kept = Payment._meta.get_field(column)
+    kept = rowcheck.column(column)
     return forms.CharField(
         label=label,
         required=not kept.blank,

@@ -7,14 +7,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from refunds import policy, services, wording
 from refunds.admin import intake, refund_all
-from refunds.admin.desk import OwnPage, two_lines, with_mode
+from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError
@@ -75,19 +75,19 @@ class PaymentAdmin(OwnPage):
         return with_mode(str(payment.account), payment.account)
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
+        self, request: DeskRequest, queryset: QuerySet[Payment], search_term: str
     ) -> tuple[QuerySet[Payment], bool]:
         found, duplicates = super().get_search_results(request, queryset, search_term)
         named = Refund.objects.filter(by_our_name(search_term)).values("payment")
         return found | queryset.filter(pk__in=named), duplicates
 
     @admin.action(description="Request a refund of what is free", permissions=["request"])
-    def request_what_is_free(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+    def request_what_is_free(self, request: DeskRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
         return refund_all.ask_or_do(self, request, queryset)
 
     # --- the page of one payment ---
 
-    def page_context(self, request: HttpRequest, found: Payment) -> dict[str, Any]:
+    def page_context(self, request: DeskRequest, found: Payment) -> dict[str, Any]:
         refunds = found.refunds.select_related("payment", "reason", "requested_by")
         return {
             **facts(found),
@@ -107,13 +107,13 @@ class PaymentAdmin(OwnPage):
             *super().get_urls(),
         ]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: DeskRequest) -> bool:
         return policy.may(request.user, policy.IMPORT)
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+    def add_view(self, request: DeskRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         return intake.add_view(self, request)
 
-    def request_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def request_view(self, request: DeskRequest, pk: int) -> HttpResponse:
         """Ask for a refund of one payment; a stale form comes back with the new figure and what was typed."""
         payment = self.get_object(request, str(pk))
         if payment is None:

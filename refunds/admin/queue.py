@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from refunds.models import Refund, Status
@@ -18,12 +18,12 @@ class Place:
     total: int
 
 
-def waiting_for(user: AbstractBaseUser) -> QuerySet[Refund]:
+def waiting_for(user: User) -> QuerySet[Refund]:
     """Refunds that this person may decide: requested by somebody else."""
     return Refund.objects.filter(status=Status.REQUESTED).exclude(requested_by=user).order_by("requested_at", "pk")
 
 
-def place(refund: Refund, user: AbstractBaseUser) -> Place | None:
+def place(refund: Refund, user: User) -> Place | None:
     """Where the refund stands in this person's line, None when it is not in it."""
     line = waiting_for(user)
     if not line.filter(pk=refund.pk).exists():
@@ -31,7 +31,7 @@ def place(refund: Refund, user: AbstractBaseUser) -> Place | None:
     return Place(line.filter(_before(refund)).count() + 1, line.count())
 
 
-def next_after(refund: Refund, user: AbstractBaseUser) -> Refund | None:
+def next_after(refund: Refund, user: User) -> Refund | None:
     """The next one to decide; past the end the line begins again."""
     line = waiting_for(user).exclude(pk=refund.pk)
     return line.exclude(_before(refund)).first() or line.first()

@@ -6,11 +6,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from refunds import reasons
+from refunds.admin.desk import DeskRequest
 from refunds.models import ReasonWord, RefundReason
 
 
@@ -24,7 +24,7 @@ class WordForm(forms.ModelForm):
         fields = ("gateway", "word")
 
     def clean(self) -> dict[str, Any]:
-        found = super().clean()
+        found = super().clean() or {}
         gateway, word = found.get("gateway"), found.get("word", "")
         allowed = reasons.words_of(gateway) if gateway else ()
         if allowed and word and word not in allowed:
@@ -49,5 +49,5 @@ class RefundReasonAdmin(ModelAdmin):
     actions = None
     save_as = False
 
-    def has_delete_permission(self, request: HttpRequest, obj: RefundReason | None = None) -> bool:
+    def has_delete_permission(self, request: DeskRequest, obj: RefundReason | None = None) -> bool:
         return False

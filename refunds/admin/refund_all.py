@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from refunds import services
 from refunds.admin.bulk import MOST_ROWS, rehearse, totals
-from refunds.admin.desk import ReadOnly, seen_in, too_many
+from refunds.admin.desk import DeskRequest, ReadOnly, seen_in, too_many
 from refunds.errors import RefundError
 from refunds.models import Payment, Refund, RefundReason
 
@@ -33,7 +35,7 @@ class Row:
     why_not: str
 
 
-def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Payment]) -> HttpResponse | None:
+def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Payment]) -> HttpResponse | None:
     """The first POST shows what would be asked, the second asks it, one service call per payment."""
     if why := too_many(request, MOST_ROWS):
         messages.error(request, why)
@@ -54,22 +56,22 @@ def ask_or_do(screen: ReadOnly, request: HttpRequest, picked: QuerySet[Payment])
         doable=[row for row in rows if not row.why_not],
         totals=totals(row.payment.money(row.payment.free) for row in rows if not row.why_not),
         action=request.POST["action"],
-        checkbox=admin.helpers.ACTION_CHECKBOX_NAME,
+        checkbox=ACTION_CHECKBOX_NAME,
     )
 
 
-def _request(request: HttpRequest, payment: Payment, seen_free: int, reason: RefundReason, **words: str) -> Refund:
+def _request(request: DeskRequest, payment: Payment, seen_free: int, reason: RefundReason, **words: Any) -> Refund:
     return services.request_refund(payment.pk, seen_free, reason, request.user, seen_free=seen_free, **words)
 
 
-def _why_not(request: HttpRequest, payment: Payment) -> str:
+def _why_not(request: DeskRequest, payment: Payment) -> str:
     reason = RefundReason.objects.filter(is_active=True).first()
     if reason is None:
         return "There is no reason in use; a gateway admin has to add one."
     return rehearse(lambda: _request(request, payment, payment.free, reason))
 
 
-def _do(request: HttpRequest, payments: list[Payment], form: ReasonForm) -> None:
+def _do(request: DeskRequest, payments: list[Payment], form: ReasonForm) -> None:
     done = []
     for payment in payments:
         seen = seen_in(request, f"seen_{payment.pk}")

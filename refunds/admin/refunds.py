@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -16,7 +16,7 @@ from unfold.decorators import display
 
 from refunds import policy, wording
 from refunds.admin import bulk, declarations, queue, unknown
-from refunds.admin.desk import OwnPage, seen_in, two_lines, with_mode
+from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.facts import facts
 from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
@@ -26,7 +26,7 @@ from refunds.models import Refund, Status
 from refunds.templatetags.desk import TONES
 
 BADGES = {"waiting": "warning", "moving": "info", "good": "success", "bad": "danger", "alarm": "danger", "over": ""}
-LABELS = {**{word: BADGES[tone] for word, tone in TONES.items()}, "attention": "danger"}
+LABELS: dict[str, str] = {**{word: BADGES[tone] for word, tone in TONES.items()}, "attention": "danger"}
 
 
 MOVING = (Status.APPROVED, Status.SENDING, Status.UNKNOWN, Status.PROCESSING)
@@ -93,7 +93,7 @@ class RefundAdmin(OwnPage):
         return two_lines(str(refund.requested_by or "made at the gateway"), wording.moment(refund.requested_at))
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Refund], search_term: str
+        self, request: DeskRequest, queryset: QuerySet[Refund], search_term: str
     ) -> tuple[QuerySet[Refund], bool]:
         found, duplicates = super().get_search_results(request, queryset, search_term)
         return found | queryset.filter(by_our_name(search_term)), duplicates
@@ -101,35 +101,35 @@ class RefundAdmin(OwnPage):
     # --- the actions ---
 
     @admin.action(description="Approve and send selected", permissions=["approve"])
-    def approve_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+    def approve_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, queryset, STEPS["approve"])
 
     @admin.action(description="Send selected approved refunds now", permissions=["approve"])
-    def send_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+    def send_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, queryset, STEPS["send"])
 
     @admin.action(description="Check selected with the gateway", permissions=["sync"])
-    def check_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+    def check_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, queryset, STEPS["check"])
 
     @admin.action(description="Return…", permissions=["approve"])
-    def return_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+    def return_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, queryset, STEPS["return"])
 
     @admin.action(description="Reject…", permissions=["approve"])
-    def reject_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+    def reject_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, queryset, STEPS["reject"])
 
     @admin.action(description="Withdraw selected", permissions=["request"])
-    def withdraw_selected(self, request: HttpRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
+    def withdraw_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, queryset, STEPS["withdraw"])
 
     # --- the page of one refund ---
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Refund]:
+    def get_queryset(self, request: DeskRequest) -> QuerySet[Refund]:
         return super().get_queryset(request).select_related(*self.list_select_related, "retry_of")
 
-    def page_context(self, request: HttpRequest, found: Refund) -> dict[str, Any]:
+    def page_context(self, request: DeskRequest, found: Refund) -> dict[str, Any]:
         place = queue.place(found, request.user) if policy.may(request.user, policy.APPROVE) else None
         return {
             **facts(found),
@@ -156,7 +156,7 @@ class RefundAdmin(OwnPage):
             *super().get_urls(),
         ]
 
-    def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+    def step_view(self, request: DeskRequest, pk: int, name: str) -> HttpResponse:
         """GET asks, POST does; a stale page is refused with a sentence and loses nothing that was typed."""
         refund = self.get_object(request, str(pk))
         step = STEPS.get(name)
@@ -170,7 +170,7 @@ class RefundAdmin(OwnPage):
             return HttpResponseNotAllowed(["GET", "POST"])
         return self._ask(request, refund, step)
 
-    def _ask(self, request: HttpRequest, refund: Refund, step: Step, refusal: str = "", text: str = "") -> HttpResponse:
+    def _ask(self, request: DeskRequest, refund: Refund, step: Step, refusal: str = "", text: str = "") -> HttpResponse:
         return self.page(
             request,
             "admin/refunds/step.html",
@@ -184,7 +184,7 @@ class RefundAdmin(OwnPage):
             **facts(refund),
         )
 
-    def _take(self, request: HttpRequest, refund: Refund, step: Step) -> HttpResponse:
+    def _take(self, request: DeskRequest, refund: Refund, step: Step) -> HttpResponse:
         text, seen = request.POST.get("text", ""), seen_in(request, "seen")
         try:
             changed = step.do(refund.pk, request.user, -1 if seen is None else seen, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from refunds import policy, services
 from refunds.models import Refund, Status
@@ -29,7 +29,7 @@ class Step:
     statuses: frozenset[Status]
     whose: str  # "others", "own" or "any"
     explains: str
-    do: Callable[[int, AbstractBaseUser, int, str], Refund]
+    do: Callable[[int, User, int, str], Refund]
     done: str
     asks: str = ""
     tone: str = "plain"
@@ -38,12 +38,12 @@ class Step:
     one_line: bool = False
     when: Callable[[Refund], bool] = lambda refund: True
 
-    def allows(self, refund: Refund, user: AbstractBaseUser) -> bool:
+    def allows(self, refund: Refund, user: User) -> bool:
         """Whether this person has the right; about other people's refunds it may be another one."""
         own = refund.requested_by_id == user.pk
         return policy.may(user, self.right if own or not self.right_for_others else self.right_for_others)
 
-    def fits(self, refund: Refund, user: AbstractBaseUser) -> bool:
+    def fits(self, refund: Refund, user: User) -> bool:
         """Whether to offer it to this person now."""
         own = refund.requested_by_id == user.pk
         mine = {"any": True, "own": own, "others": not own and refund.requested_by_id is not None}[self.whose]
@@ -205,6 +205,6 @@ STEPS: dict[str, Step] = {
 }
 
 
-def offered(refund: Refund, user: AbstractBaseUser) -> list[Step]:
+def offered(refund: Refund, user: User) -> list[Step]:
     """The buttons of a refund's page for this person."""
     return [step for step in STEPS.values() if step.fits(refund, user)]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery, Sum
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
@@ -18,7 +18,7 @@ from gateways.money import Money
 from refunds import services, wording
 from refunds.admin import declarations
 from refunds.admin.declarations import Proposal
-from refunds.admin.desk import OwnPage
+from refunds.admin.desk import DeskRequest, OwnPage
 from refunds.admin.steps import Step, offered
 from refunds.models import Account, Attempt, Event, Refund, Status
 
@@ -63,16 +63,16 @@ class Part:
 
 def urls(screen: OwnPage) -> list[URLPattern]:
     @require_safe
-    def view(request: HttpRequest) -> HttpResponse:
+    def view(request: DeskRequest) -> HttpResponse:
         return unknown_view(screen, request)
 
     return [path("unknown/", screen.admin_site.admin_view(view), name="refunds_refund_unknown")]
 
 
-def unknown_view(screen: OwnPage, request: HttpRequest) -> HttpResponse:
+def unknown_view(screen: OwnPage, request: DeskRequest) -> HttpResponse:
     if not screen.has_view_permission(request):
         raise PermissionDenied
-    rows = {name: _rows(found, request.user) for name, found in piles().items()}
+    rows: dict[str, Any] = {name: _rows(found, request.user) for name, found in piles().items()}
     return screen.page(
         request,
         "admin/refunds/unknown.html",
@@ -114,20 +114,21 @@ def _since() -> Subquery:
     return Subquery(steps.order_by("-pk").values("at")[:1])
 
 
-def _rows(refunds: QuerySet[Refund], user: AbstractBaseUser) -> Part:
+def _rows(refunds: QuerySet[Refund], user: User) -> Part:
     light = Attempt.objects.defer("exchanges", "order", "before").order_by("pk")
     found = refunds.select_related("payment", "account", "reason", "requested_by")
     found = found.prefetch_related(Prefetch("attempts", queryset=light, to_attr="exchanged"))
     return Part([_row(refund, user) for refund in found[:MOST_ROWS]], refunds.count())
 
 
-def _row(refund: Refund, user: AbstractBaseUser) -> Row:
+def _row(refund: Refund, user: User) -> Row:
     proposal = declarations.proposal(refund, user)
     next_step, steps = _what_now(refund, user)
+    exchanged: list[Attempt] = getattr(refund, "exchanged", [])
     return Row(
         refund,
         getattr(refund, "since", None) or refund.sent_at or refund.requested_at,
-        refund.exchanged[-1] if refund.exchanged else None,
+        exchanged[-1] if exchanged else None,
         next_step,
         wording.where_to_look(refund),
         steps,
@@ -136,7 +137,7 @@ def _row(refund: Refund, user: AbstractBaseUser) -> Row:
     )
 
 
-def _what_now(refund: Refund, user: AbstractBaseUser) -> tuple[str, list[Step]]:
+def _what_now(refund: Refund, user: User) -> tuple[str, list[Step]]:
     """A gateway that has left the program must not hide the refunds of the others."""
     try:
         return wording.next_step(refund), [step for step in offered(refund, user) if step.name in STEPS_HERE]
@@ -144,7 +145,7 @@ def _what_now(refund: Refund, user: AbstractBaseUser) -> tuple[str, list[Step]]:
         return str(no_such_gateway), []
 
 
-def _to_confirm(user: AbstractBaseUser) -> Part:
+def _to_confirm(user: User) -> Part:
     """Proposals that wait for a second person, whoever that may be."""
     waiting = declarations.waiting().select_related("refund__payment", "refund__account", "proposed_by")
     rows = [(one, declarations.proposal(one.refund, user)) for one in waiting[:MOST_ROWS]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from refunds import policy, services, wording
-from refunds.admin.desk import OwnPage, seen_in, two_lines, with_mode
+from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.errors import RefundError
 from refunds.models import Refund, UnmatchedRefund
 
@@ -37,7 +37,7 @@ class Standing(admin.SimpleListFilter):
         return [("open", "Somebody has to look"), ("settled", "Settled")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UnmatchedRefund]) -> QuerySet[UnmatchedRefund]:
-        is_open = {"open": True, "settled": False}.get(self.value())
+        is_open = {"open": True, "settled": False}.get(self.value() or "")
         return queryset if is_open is None else queryset.filter(settled_at__isnull=is_open)
 
 
@@ -80,10 +80,10 @@ class UnmatchedAdmin(OwnPage):
 
     # --- the page of one ---
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[UnmatchedRefund]:
+    def get_queryset(self, request: DeskRequest) -> QuerySet[UnmatchedRefund]:
         return super().get_queryset(request).select_related("account", "payment", "settled_as", "settled_by")
 
-    def page_context(self, request: HttpRequest, found: UnmatchedRefund) -> dict[str, Any]:
+    def page_context(self, request: DeskRequest, found: UnmatchedRefund) -> dict[str, Any]:
         return {
             "row": found,
             "original": found,
@@ -102,7 +102,7 @@ class UnmatchedAdmin(OwnPage):
             *super().get_urls(),
         ]
 
-    def match_view(self, request: HttpRequest, pk: int, refund_pk: int) -> HttpResponse:
+    def match_view(self, request: DeskRequest, pk: int, refund_pk: int) -> HttpResponse:
         row = self._to_decide(request, pk)
         if not Refund.objects.filter(pk=refund_pk).exists() or not request.user.has_perm("refunds.view_refund"):
             raise Http404
@@ -116,7 +116,7 @@ class UnmatchedAdmin(OwnPage):
         )
         return redirect("admin:refunds_refund_change", refund.pk)
 
-    def dismiss_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def dismiss_view(self, request: DeskRequest, pk: int) -> HttpResponse:
         row, note = self._to_decide(request, pk), request.POST.get("note", "")
         try:
             services.dismiss_unmatched(row.pk, request.user, note)
@@ -125,7 +125,7 @@ class UnmatchedAdmin(OwnPage):
         messages.success(request, f"{row} ({row.account.mode}) has left the list: it is none of ours.")
         return redirect("admin:refunds_unmatchedrefund_changelist")
 
-    def _to_decide(self, request: HttpRequest, pk: int) -> UnmatchedRefund:
+    def _to_decide(self, request: DeskRequest, pk: int) -> UnmatchedRefund:
         row = self.get_object(request, str(pk))
         if row is None:
             raise Http404
@@ -133,14 +133,14 @@ class UnmatchedAdmin(OwnPage):
             raise PermissionDenied
         return row
 
-    def _refused(self, request: HttpRequest, row: UnmatchedRefund, refusal: str, note: str = "") -> HttpResponse:
+    def _refused(self, request: DeskRequest, row: UnmatchedRefund, refusal: str, note: str = "") -> HttpResponse:
         """The page as it is now, with why nothing was done and what was typed."""
         row = self.get_object(request, str(row.pk))
         context = {**self.page_context(request, row), "refusal": refusal, "note": note}
         return self.page(request, self.page_template, status=409, title=str(row), **context)
 
 
-def candidates(row: UnmatchedRefund, user: AbstractBaseUser) -> list[Candidate]:
+def candidates(row: UnmatchedRefund, user: User) -> list[Candidate]:
     """For those who may see refunds, while it waits."""
     if row.settled_at or not user.has_perm("refunds.view_refund"):
         return []

@@ -115,8 +115,8 @@ def _flaws_of_one(
     yield from flaws_of_payment(payment, lines[payment.pk, None], journals)
     for refund, journal in journals:
         yield from flaws_of_refund(refund, journal)
-    known = {None, *(refund.pk for refund in refunds)}
-    strays = sorted({of for at, of in lines if at == payment.pk and of not in known})
+    known = {refund.pk for refund in refunds}
+    strays = sorted({of for at, of in lines if at == payment.pk and of is not None and of not in known})
     yield from (f"payment {payment.pk}: lines of R-{of:06d}, which is no refund of it." for of in strays)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from refunds.models import Event
 
@@ -24,14 +24,14 @@ class Actor:
 
     name: str
     source: Event.Source
-    user: AbstractBaseUser | None = None
+    user: User | None = None
 
     @classmethod
-    def person(cls, user: AbstractBaseUser) -> Actor:
+    def person(cls, user: User) -> Actor:
         return cls(user.get_username(), Event.Source.PERSON, user)
 
     @classmethod
-    def at_the_command_line(cls, user: AbstractBaseUser) -> Actor:
+    def at_the_command_line(cls, user: User) -> Actor:
         return cls(user.get_username(), Event.Source.COMMAND, user)
 
     @classmethod

@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from gateways.contract import Outcome, RefundUpdate
+from gateways.money import Money
 from gateways.registry import gateway_class
 from refunds.models import Payment, Refund, Status
 from refunds.services.actor import Actor, Mouth
@@ -23,9 +24,9 @@ STATUS = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCES
 def adopt_refund(payment_id: int, update: RefundUpdate, *, keys_are_shown: bool) -> Refund | None:
     """Nothing → processing or succeeded, from an authenticated look-up only; recorded even if it over-commits."""
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
-    if not _may_be_adopted(payment, update, keys_are_shown):
+    if update.amount is None or not _may_be_adopted(payment, update, update.amount, keys_are_shown):
         return None
-    refund = _as_they_show_it(payment, update)
+    refund = _as_they_show_it(payment, update, update.amount)
     actor = Actor.gateway(gateway_class(payment.account.gateway).label, Mouth.LOOK_UP)
     text = f"Found at the gateway: {update.amount} {update.amount.currency}, reference {update.reference}."
     write_line(refund, "adopted", actor, text=text, data={"key": update.key, "outcome": update.outcome})
@@ -36,19 +37,19 @@ def adopt_refund(payment_id: int, update: RefundUpdate, *, keys_are_shown: bool)
     return refund
 
 
-def _as_they_show_it(payment: Payment, update: RefundUpdate) -> Refund:
+def _as_they_show_it(payment: Payment, update: RefundUpdate, amount: Money) -> Refund:
     now = timezone.now()
     is_final = update.outcome is Outcome.SUCCEEDED
     return Refund.objects.create(
         payment=payment,
         account=payment.account,
         source=Refund.Source.GATEWAY,
-        amount=update.amount.minor,
+        amount=amount.minor,
         status=STATUS[update.outcome],
         requested_at=now,
         sent_at=now,
         final_at=now if is_final else None,
-        needs_attention=TOO_MUCH if update.amount.minor > payment.free else "",
+        needs_attention=TOO_MUCH if amount.minor > payment.free else "",
         reference=update.reference,
         details=dict(update.details),
         identifiers=" ".join(filter(None, [update.reference, update.key, *update.details.values()])),
@@ -57,25 +58,25 @@ def _as_they_show_it(payment: Payment, update: RefundUpdate) -> Refund:
     )
 
 
-def _may_be_adopted(payment: Payment, update: RefundUpdate, keys_are_shown: bool) -> bool:
+def _may_be_adopted(payment: Payment, update: RefundUpdate, amount: Money, keys_are_shown: bool) -> bool:
     """Never what could be ours: while one of ours is on its way, only a gateway that shows keys can tell."""
-    if update.outcome not in STATUS or not update.reference or update.amount is None:
+    if update.outcome not in STATUS or not update.reference:
         return False
-    if update.amount.currency != payment.currency or not 0 < update.amount.minor <= MOST:
+    if amount.currency != payment.currency or not 0 < amount.minor <= MOST:
         return False
     if update.payment_reference not in ("", payment.reference):
         return False
     if Refund.objects.filter(account=payment.account, reference=update.reference).exists():
         return False
-    if payment.held + payment.refunded + update.amount.minor > MOST:
+    if payment.held + payment.refunded + amount.minor > MOST:
         return False
-    return (keys_are_shown and bool(update.key)) or not _could_be_ours(payment, update)
+    return (keys_are_shown and bool(update.key)) or not _could_be_ours(payment, update, amount)
 
 
-def _could_be_ours(payment: Payment, update: RefundUpdate) -> bool:
+def _could_be_ours(payment: Payment, update: RefundUpdate, amount: Money) -> bool:
     """One on its way; or one whose end we were told, but whose reference we never learned."""
     ours = payment.refunds.filter(source=Refund.Source.HOUSE, sent_at__isnull=False)
     told = Q(declarations__confirmed_at__isnull=False) | ~Q(to_confirm="")
-    nameless = ours.filter(told, reference="", amount=update.amount.minor)
+    nameless = ours.filter(told, reference="", amount=amount.minor)
     on_its_way = payment.refunds.filter(status__in=(Status.SENDING, Status.UNKNOWN))
     return on_its_way.exists() or any(not stood_there_before(refund, update.reference) for refund in nameless)

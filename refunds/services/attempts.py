@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from django.utils import timezone
 
 from gateways.contract import Gateway
+from gateways.http import Exchange
 from refunds.models import Attempt
 
 
@@ -20,5 +22,5 @@ def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
     )
 
 
-def _plain(exchange: object) -> dict:
+def _plain(exchange: Exchange) -> dict[str, Any]:
     return {name: value if isinstance(value, int | dict) else str(value) for name, value in asdict(exchange).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from refunds import policy
@@ -14,7 +14,7 @@ from refunds.services.request import spoken
 
 
 @transaction.atomic
-def pause_account(account_id: int, by: AbstractBaseUser, why: str) -> Account:
+def pause_account(account_id: int, by: User, why: str) -> Account:
     """From now on nothing is sent through it; what is at the gateway already is still asked about."""
     account = _for_a_gateway_admin(account_id, by)
     account.paused_because = spoken(why, "Say why; everybody whose refund waits reads this.")[:200]
@@ -23,7 +23,7 @@ def pause_account(account_id: int, by: AbstractBaseUser, why: str) -> Account:
 
 
 @transaction.atomic
-def resume_account(account_id: int, by: AbstractBaseUser, why: str = "") -> Account:
+def resume_account(account_id: int, by: User, why: str = "") -> Account:
     """What waited is sent as it comes due."""
     account = _for_a_gateway_admin(account_id, by)
     account.paused_because = ""
@@ -32,7 +32,7 @@ def resume_account(account_id: int, by: AbstractBaseUser, why: str = "") -> Acco
 
 
 @transaction.atomic
-def accept_key(account_id: int, by: AbstractBaseUser, seen: str) -> Account:
+def accept_key(account_id: int, by: User, seen: str) -> Account:
     """Pin the changed key that the gateway itself has offered; `seen` is the fingerprint that the person compared."""
     account = _for_a_gateway_admin(account_id, by)
     if account.webhook_key_offered in ("", account.webhook_key):
@@ -50,7 +50,7 @@ def fingerprint(pem: str) -> str:
     return " ".join(digest[i : i + 4] for i in range(0, len(digest[:32]), 4))
 
 
-def _for_a_gateway_admin(account_id: int, by: AbstractBaseUser) -> Account:
+def _for_a_gateway_admin(account_id: int, by: User) -> Account:
     if not by.has_perm(policy.ACCOUNTS):
         raise NotAllowed("Only gateway admins decide about accounts.")
     return Account.objects.select_for_update().get(pk=account_id)

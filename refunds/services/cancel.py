@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -33,7 +33,7 @@ def why_no_cancel(refund: Refund) -> str:
 
 
 @transaction.atomic
-def ask_to_cancel(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+def ask_to_cancel(refund_id: int, by: User, *, seen: int) -> Refund:
     """By the requester or by Finance; whether it is in time, only the gateway can say."""
     refund = locked(refund_id, seen)
     if refund.requested_by_id == by.pk:

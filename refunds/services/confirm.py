@@ -25,12 +25,12 @@ def confirm(refund: Refund, update: RefundUpdate | None) -> None:
     """Judge `refund.to_confirm` by what a look-up shows of the refund; None when it shows nothing of it."""
     told, shown = Outcome(refund.to_confirm), update.outcome if update else None
     is_believed = refund.status in BELIEVED.get(told, ())
-    if shown == told:
+    if update and shown == told:
         _confirmed(refund, f"Our look-up says {shown} too.")
         record_update(refund.pk, update, Mouth.LOOK_UP)
     elif is_believed and shown is None and told is Outcome.FAILED and _may_be_absent(refund):
         _confirmed(refund, "Our look-up does not know it, as it should be.")
-    elif is_believed and told is not Outcome.SUCCEEDED and shown in (Outcome.SUCCEEDED, Outcome.PROCESSING):
+    elif update and is_believed and told is not Outcome.SUCCEEDED and shown in (Outcome.SUCCEEDED, Outcome.PROCESSING):
         doubt_the_end(Hearing(refund, update, Mouth.LOOK_UP))
     else:
         _contradicted(refund, told, update, is_believed)

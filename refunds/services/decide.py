@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -17,7 +17,7 @@ from refunds.services.steps import locked, take_step
 
 
 @transaction.atomic
-def approve_refund(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+def approve_refund(refund_id: int, by: User, *, seen: int) -> Refund:
     """Requested → approved, by someone else; it is sent as soon as a worker is free."""
     refund = _to_decide(refund_id, by, "approve", seen)
     policy.demand_refundable(refund.payment)
@@ -29,7 +29,7 @@ def approve_refund(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund
                 refund=refund,
                 revision=refund.revision,
                 approver=by,
-                requester_id=refund.requested_by_id,
+                requester_id=refund.requested_by_id or 0,  # never 0: somebody has asked for it
                 digest=policy.digest(refund),
                 approved_at=now,
             )
@@ -40,7 +40,7 @@ def approve_refund(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund
 
 
 @transaction.atomic
-def unapprove_refund(refund_id: int, by: AbstractBaseUser, why: str, *, seen: int) -> Refund:
+def unapprove_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """Approved → requested, until a worker has claimed it; a new look is needed."""
     refund = _to_decide(refund_id, by, "take back the approval of", seen)
     why = spoken(why, "Say why you take the approval back.")
@@ -59,7 +59,7 @@ def unapprove_refund(refund_id: int, by: AbstractBaseUser, why: str, *, seen: in
 
 
 @transaction.atomic
-def reject_refund(refund_id: int, by: AbstractBaseUser, why: str, *, seen: int) -> Refund:
+def reject_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """Requested → rejected, with the reason."""
     refund = _to_decide(refund_id, by, "reject", seen)
     why = spoken(why, "Say why you reject it; the requester reads this.")
@@ -68,7 +68,7 @@ def reject_refund(refund_id: int, by: AbstractBaseUser, why: str, *, seen: int) 
 
 
 @transaction.atomic
-def return_refund(refund_id: int, by: AbstractBaseUser, question: str, *, seen: int) -> Refund:
+def return_refund(refund_id: int, by: User, question: str, *, seen: int) -> Refund:
     """Requested → returned, with a question to the requester."""
     refund = _to_decide(refund_id, by, "return", seen)
     question = spoken(question, "Write the question that the requester has to answer.")
@@ -76,10 +76,10 @@ def return_refund(refund_id: int, by: AbstractBaseUser, question: str, *, seen: 
     return refund
 
 
-def _to_decide(refund_id: int, by: AbstractBaseUser, to_do: str, seen: int) -> Refund:
+def _to_decide(refund_id: int, by: User, to_do: str, seen: int) -> Refund:
     policy.demand(by, policy.APPROVE, f"{to_do} a refund")
     refund = locked(refund_id, seen)
-    if refund.requested_by_id is None:
+    if refund.requested_by is None:
         raise NotAllowed(f"{refund} was made at the gateway; there is nothing to decide.")
     policy.demand_another_person(by, refund, to_do)
     if refund.status not in (Status.REQUESTED, Status.APPROVED):

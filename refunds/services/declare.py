@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import PurePath
+from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -30,7 +31,7 @@ KINDS_OF_FILE = (".pdf", ".png", ".jpg", ".jpeg", ".txt", ".csv", ".eml")
 @transaction.atomic
 def propose_outcome(
     refund_id: int,
-    by: AbstractBaseUser,
+    by: User,
     outcome: str,
     note: str,
     *,
@@ -60,14 +61,14 @@ def propose_outcome(
         ticket=ticket,
         reference=reference,
         evidence=evidence or "",
-        evidence_name=PurePath(evidence.name).name[:200] if evidence else "",
+        evidence_name=PurePath(evidence.name or "").name[:200] if evidence else "",
         proposed_by=by,
         proposed_at=timezone.now(),
     )
 
 
 @transaction.atomic
-def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+def confirm_outcome(refund_id: int, by: User, *, seen: int) -> Refund:
     """Unknown or processing → succeeded or failed, by the word of a second person."""
     policy.demand(by, policy.DECLARE, "confirm what became of a refund")
     refund = locked(refund_id, seen)
@@ -84,7 +85,8 @@ def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refun
     text = (
         f"{Outcome(declaration.outcome).label.capitalize()}, as {declaration.proposed_by} proposed: {declaration.note}"
     )
-    changes = {"reference": declaration.reference} if declaration.reference and not refund.reference else {}
+    learned = {"reference": declaration.reference} if declaration.reference and not refund.reference else {}
+    changes: dict[str, Any] = {**learned, **_then(refund, declaration, now), "final_at": now, "needs_attention": ""}
     try:
         with transaction.atomic():
             take_step(
@@ -94,7 +96,7 @@ def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refun
                 move=refund.succeed if declaration.outcome == Outcome.SUCCEEDED else refund.fail,
                 text=text,
                 data={"declaration": declaration.pk, "outcome": declaration.outcome},
-                **{**changes, **_then(refund, declaration, now), "final_at": now, "needs_attention": ""},
+                **changes,
             )
     except IntegrityError:
         raise WrongMoment(f"The reference {declaration.reference} belongs to another refund already.") from None
@@ -104,7 +106,7 @@ def confirm_outcome(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refun
 
 
 @transaction.atomic
-def drop_proposal(refund_id: int, by: AbstractBaseUser, why: str, *, seen: int) -> Refund:
+def drop_proposal(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """The proposal is taken back or refused; the refund stands as it stood."""
     policy.demand(by, policy.DECLARE, "drop a proposal")
     refund = locked(refund_id, seen)
@@ -164,7 +166,7 @@ def _demand_evidence(refund: Refund, outcome: str, ticket: str, reference: str, 
         raise BadInput("Give the reference of the transfer, so that it can be found on the bank's statement.")
     if evidence and not evidence.size:
         raise BadInput("The file is empty.")
-    if evidence and evidence.size > LARGEST_FILE:
+    if evidence and (evidence.size or 0) > LARGEST_FILE:
         raise BadInput(f"The file is larger than {LARGEST_FILE // 1024 // 1024} MB.")
-    if evidence and PurePath(evidence.name).suffix.lower() not in KINDS_OF_FILE:
+    if evidence and PurePath(evidence.name or "").suffix.lower() not in KINDS_OF_FILE:
         raise BadInput(f"Evidence is a file of these kinds: {', '.join(KINDS_OF_FILE)}.")

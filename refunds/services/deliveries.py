@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -94,5 +95,5 @@ def _ask_about_the_payment(account: Account, reference: str, wait: timedelta = t
     payments = Payment.objects.filter(Q(ask_at=None) | Q(ask_at__gt=at), account=account, reference=reference)
     for payment in payments:
         Payment.objects.filter(pk=payment.pk).update(ask_at=at)
-        transaction.on_commit(lambda payment=payment: jobs.wake_payment(payment.pk, at), robust=True)
+        transaction.on_commit(partial(jobs.wake_payment, payment.pk, at), robust=True)
     return bool(payments)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -84,7 +84,7 @@ def preview(rows: Iterable[PaymentRow | BadRow]) -> Tally:
 def take_in(
     rows: Iterable[PaymentRow | BadRow],
     *,
-    by: AbstractBaseUser | None,
+    by: User | None,
     progress: Callable[[int], None] = lambda n_rows: None,
 ) -> Tally:
     """Write every good row that is not known yet and report each bad one; safe to repeat and to run twice at once.

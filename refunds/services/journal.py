@@ -28,10 +28,10 @@ def line_of(
     heard: str = "",
 ) -> Event:
     """The line, not saved yet, that goes with the version that `of` has come to."""
-    is_refund = isinstance(of, Refund)
+    payment, refund = (of.payment, of) if isinstance(of, Refund) else (of, None)
     line = Event(
-        payment=of.payment if is_refund else of,
-        refund=of if is_refund else None,
+        payment=payment,
+        refund=refund,
         sequence=of.version,
         step=step,
         from_status=was,

@@ -200,7 +200,7 @@ def doubt_the_end(hearing: Hearing) -> Event | None:
         why = f"They speak of the whole payment, and {later} was sent after this one. Look which one was paid."
         return _keep(hearing, "it may be about another refund", needs_attention=why)
     why = f"It was {hearing.refund.get_status_display()}, and now: {hearing.words}"[:300]
-    changes = {**_learned(hearing), "to_confirm": "", "final_at": None}
+    changes: dict[str, Any] = {**_learned(hearing), "to_confirm": "", "final_at": None}
     try:
         with transaction.atomic():
             return _take(hearing, "doubted", hearing.refund.doubt, why, needs_attention=why, ask_later=True, **changes)
@@ -221,7 +221,7 @@ def _look_it_up(hearing: Hearing) -> Event | None:
     if hearing.is_repeated:
         return None
     text = f"{hearing.words} That contradicts the end of this refund, so we look it up."
-    soon = {"ask_at": timezone.now(), "asks": 0, "to_confirm": hearing.update.outcome}
+    soon: dict[str, Any] = {"ask_at": timezone.now(), "asks": 0, "to_confirm": hearing.update.outcome}
     return _take(hearing, "contradicted", None, text, **soon)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -25,7 +25,7 @@ def request_refund(
     payment_id: int,
     amount: int,
     reason: RefundReason,
-    by: AbstractBaseUser,
+    by: User,
     *,
     seen_free: int,
     ticket: str = "",
@@ -61,7 +61,7 @@ def request_refund(
 
 
 @transaction.atomic
-def retry_refund(failed_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+def retry_refund(failed_id: int, by: User, *, seen: int) -> Refund:
     """A new refund in place of one that definitely failed or came back: a new key, new approvals."""
     failed = locked(failed_id, seen)
     if failed.status not in (Status.FAILED, Status.REVERSED):
@@ -81,7 +81,7 @@ def retry_refund(failed_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
 
 
 @transaction.atomic
-def resubmit_refund(refund_id: int, by: AbstractBaseUser, answer: str, *, seen: int) -> Refund:
+def resubmit_refund(refund_id: int, by: User, answer: str, *, seen: int) -> Refund:
     """Returned → requested, by the requester with an answer; earlier approvals no longer count."""
     policy.demand(by, policy.REQUEST, "resubmit a refund")
     refund = locked(refund_id, seen)
@@ -93,7 +93,7 @@ def resubmit_refund(refund_id: int, by: AbstractBaseUser, answer: str, *, seen: 
 
 
 @transaction.atomic
-def withdraw_refund(refund_id: int, by: AbstractBaseUser, *, seen: int, why: str = "") -> Refund:
+def withdraw_refund(refund_id: int, by: User, *, seen: int, why: str = "") -> Refund:
     """Requested, returned or approved → withdrawn, by the requester; once sent, the gateway is asked to cancel it."""
     policy.demand(by, policy.REQUEST, "withdraw a refund")
     refund = locked(refund_id, seen)

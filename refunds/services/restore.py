@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -84,13 +85,14 @@ def _doubt(refund_id: int, since: datetime, by: Actor, done: Restored) -> None:
     why, now = CALLS[refund.status].format(since=since), timezone.now()
     if refund.status not in MAYBE_SENT_STATUSES:
         if refund.needs_attention != why:
-            again = {"ask_at": now, "asks": 0} if refund.status == Status.UNKNOWN and can_be_asked(refund) else {}
+            is_asked = refund.status == Status.UNKNOWN and can_be_asked(refund)
+            again: dict[str, Any] = {"ask_at": now, "asks": 0} if is_asked else {}
             take_step(refund, "backup restored", by, text=why, needs_attention=why, **again)
             done.called += 1
         return
     move = refund.suspect if refund.status == Status.APPROVED else refund.doubt
     refund.sent_at = refund.sent_at or now
-    doubted = {
+    doubted: dict[str, Any] = {
         "ask_at": now if can_be_asked(refund) else None,
         "asks": 0,
         "fence": refund.fence + 1,

@@ -6,9 +6,11 @@ import re
 import unicodedata
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import models
 
 from gateways.contract import Gateway, RefundOrder
 from gateways.money import Money
@@ -108,8 +110,15 @@ def _clean(name: str, text: str) -> str:
     return text
 
 
+def column(name: str) -> models.CharField[Any, Any]:
+    """A text column of a payment."""
+    field = Payment._meta.get_field(name)
+    assert isinstance(field, models.CharField)
+    return field
+
+
 def _text(name: str, text: str, kept: str, may_be_empty: bool) -> str:
-    longest = Payment._meta.get_field(kept).max_length
+    longest = column(kept).max_length or 0
     if not text and not may_be_empty:
         raise BadInput(f"The {name} is missing.")
     if len(text) > longest:

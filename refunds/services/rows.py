@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _csv
 import csv
 import io
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def _text(content: bytes) -> str:
         raise BadInput(f"The file is not UTF-8 text: line {line} cannot be read. Save it as CSV UTF-8.") from None
 
 
-def _lines(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]] | BadRow]:
+def _lines(reader: _csv.Reader) -> Iterator[tuple[int, list[str]] | BadRow]:
     """The line number and the fields of each record; a record that breaks the rules of CSV is a bad row."""
     while True:
         first = reader.line_num + 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -57,7 +58,7 @@ def send_refund(refund_id: int) -> None:
 
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
     """The moment (UTC) after which this order may not leave: the lease's, and for a repeat also the key's."""
-    until = refund.lease_until - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
+    until = (refund.lease_until or timezone.now()) - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
     first = first_that_left(refund)
     return min(until, first.started_at + gateway.key_window) if first and gateway.key_window else until
 
@@ -108,7 +109,7 @@ def _claim(refund_id: int) -> Refund | None:
     first = refund.status == Status.APPROVED
     text = "Taken to the gateway." if first else "The same order goes again, under the same key."
     until = timezone.now() + lease()
-    claimed = {"fence": refund.fence + 1, "lease_until": until, "ask_at": until}
+    claimed: dict[str, Any] = {"fence": refund.fence + 1, "lease_until": until, "ask_at": until}
     try:
         with transaction.atomic():
             take_step(refund, "sending", WORKER, move=refund.claim, text=text, **claimed)
@@ -120,7 +121,7 @@ def _claim(refund_id: int) -> Refund | None:
 def _void_the_approval(refund: Refund, why: str) -> None:
     """Approved → requested: what was approved is no longer what would be sent, or by whom."""
     text = f"{why} It has to be approved again."
-    anew = {"revision": refund.revision + 1, "approved_at": None, "ask_at": None}
+    anew: dict[str, Any] = {"revision": refund.revision + 1, "approved_at": None, "ask_at": None}
     take_step(refund, "approval void", WORKER, move=refund.unapprove, text=text, **anew)
 
 
@@ -131,7 +132,7 @@ def _order_to_send(refund: Refund) -> RefundOrder:
 
 
 @transaction.atomic
-def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict) -> Attempt | None:
+def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict[str, Any]) -> Attempt | None:
     """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
     now = timezone.now()
     locked(refund.pk)  # payment before refund, as everywhere
@@ -245,7 +246,7 @@ def end_lease(refund_id: int) -> None:
 
 
 @transaction.atomic
-def send_now(refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+def send_now(refund_id: int, by: User, *, seen: int) -> Refund:
     """An approved refund that waits is tried at once."""
     policy.demand(by, policy.APPROVE, "send a refund")
     refund = locked(refund_id, seen)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -52,7 +52,7 @@ def settle_refund(refund_id: int) -> None:
         Refund.objects.filter(pk=refund_id, version=refund.version).update(ask_at=None)
         return
     if refund.status == Status.SENDING:
-        ask_again(refund, refund.lease_until, count=False)
+        ask_again(refund, refund.lease_until or timezone.now(), count=False)
         return
     try:
         gateway = gateway_for(refund.account)
@@ -91,7 +91,7 @@ def look_up_payment(payment_id: int) -> None:
 
 
 @transaction.atomic
-def check_refund(refund_id: int, by: AbstractBaseUser) -> Refund:
+def check_refund(refund_id: int, by: User) -> Refund:
     """A person wants to know now: the next look-up moves to the front."""
     policy.demand(by, policy.SYNC, "check a refund with its gateway")
     refund = locked(refund_id)
@@ -111,7 +111,7 @@ def why_no_check(refund: Refund) -> str:
 
 
 @transaction.atomic
-def clear_attention(refund_id: int, by: AbstractBaseUser, note: str, *, seen: int) -> Refund:
+def clear_attention(refund_id: int, by: User, note: str, *, seen: int) -> Refund:
     """Somebody has looked: the call for a person is answered with a note; no status changes."""
     policy.demand(by, policy.DECLARE, "answer a call for attention")
     refund = locked(refund_id, seen)
@@ -152,8 +152,9 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
 
 def _believed(update: RefundUpdate | None, refund: Refund) -> RefundUpdate | None:
     """A failure that was only guessed to be ours frees no amount while our own order may still arrive."""
-    is_guess = update and not update.key and not refund.reference
-    if is_guess and update.outcome is Outcome.FAILED and timezone.now() < not_failed_before(refund):
+    if update is None or update.key or refund.reference:
+        return update  # not a guess
+    if update.outcome is Outcome.FAILED and timezone.now() < not_failed_before(refund):
         return None
     return update
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -97,7 +97,7 @@ def _weighed(refund: Refund, row: UnmatchedRefund) -> Suggestion:
 
 
 @transaction.atomic
-def name_reference(refund_id: int, by: AbstractBaseUser, reference: str, *, seen: int) -> Refund:
+def name_reference(refund_id: int, by: User, reference: str, *, seen: int) -> Refund:
     """A person has found it in the gateway's own screens; the look-up by that reference then says what became of it."""
     policy.demand(by, policy.DECLARE, "name the gateway's reference of a refund")
     refund = locked(refund_id, seen)
@@ -141,7 +141,7 @@ def why_no_name(refund: Refund) -> str:
 
 
 @transaction.atomic
-def match_unmatched(row_id: int, refund_id: int, by: AbstractBaseUser, *, seen: int) -> Refund:
+def match_unmatched(row_id: int, refund_id: int, by: User, *, seen: int) -> Refund:
     """A person says which refund of ours it is; the gateway is then asked about it by that name."""
     policy.demand(by, policy.DECLARE, MATCH)
     refund = locked(refund_id, seen)
@@ -175,7 +175,7 @@ def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:
 
 
 @transaction.atomic
-def dismiss_unmatched(row_id: int, by: AbstractBaseUser, note: str) -> UnmatchedRefund:
+def dismiss_unmatched(row_id: int, by: User, note: str) -> UnmatchedRefund:
     """It is none of ours: it leaves the list, with the reason."""
     row = _open_row(row_id, by)
     row.note, row.settled_at, row.settled_by = spoken(note, "Say why it is none of ours.")[:300], timezone.now(), by
@@ -183,7 +183,7 @@ def dismiss_unmatched(row_id: int, by: AbstractBaseUser, note: str) -> Unmatched
     return row
 
 
-def _open_row(row_id: int, by: AbstractBaseUser) -> UnmatchedRefund:
+def _open_row(row_id: int, by: User) -> UnmatchedRefund:
     policy.demand(by, policy.DECLARE, MATCH)
     row = UnmatchedRefund.objects.select_for_update(of=("self",)).get(pk=row_id)
     if row.settled_at:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 from django import template
 from django.utils.html import format_html
@@ -58,6 +58,6 @@ def words(name: str) -> str:
 
 
 @register.filter
-def utc(moment: object) -> str:
+def utc(moment: datetime | None) -> str:
     """A moment in UTC, for the title of a local time."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
