@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.conf import settings
 
+from gateways.http import HttpClient
 from tests import chromium
 
 pytest_plugins = ["tests.house", "tests.promises"]
@@ -95,6 +96,22 @@ def flush(case: object, original: object) -> None:
     cache.clear()
     people.create_groups(apps)
     reasons.create_reasons(apps)
+
+
+@pytest.fixture(autouse=True)
+def no_transaction_over_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is called while a transaction is open fails the test, whichever it is."""
+    original = HttpClient.send
+
+    def send(client: HttpClient, *args: object, **kwargs: object) -> object:
+        from django.db import connection
+
+        # The transaction that a test itself runs in is not ours.
+        ours = [block for block in connection.atomic_blocks if not block._from_testcase]
+        assert not ours, "A gateway was called while a transaction was open."
+        return original(client, *args, **kwargs)
+
+    monkeypatch.setattr(HttpClient, "send", send)
 
 
 @pytest.fixture

@@ -12,9 +12,12 @@ from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
 
-from refunds import guards
+from gateways.http import HttpClient
+from gateways.sandbox.door import Door
+from refunds import guards, services
 from refunds.models import Account, RefundReason
 from tests import chromium, conftest, postgres
+from tests.builders import approved, make_payment
 
 
 class BrowserTest:
@@ -86,3 +89,36 @@ def test_threads_and_processes_see_the_same_rows(process_environment):
     done = subprocess.run(command, env=process_environment, capture_output=True, text=True, check=True)
     assert seen == ["seen-by-all"]
     assert done.stdout.split() == ["seen-by-all"]
+
+
+@pytest.mark.promise("I11")
+@pytest.mark.django_db(transaction=True)
+def test_a_call_inside_a_transaction_is_noticed():
+    with Door() as door:
+        client = HttpClient(door.url)
+        client.send("GET", "/", headers={})
+        with pytest.raises(AssertionError, match="while a transaction was open"), transaction.atomic():
+            client.send("GET", "/", headers={})
+    assert len(door.letters) == 1
+
+
+@pytest.mark.promise("I11")
+@pytest.mark.django_db
+def test_the_transaction_of_a_test_itself_does_not_count():
+    with Door() as door:
+        HttpClient(door.url).send("GET", "/", headers={})
+        with pytest.raises(AssertionError, match="while a transaction was open"), transaction.atomic():
+            HttpClient(door.url).send("GET", "/", headers={})
+
+
+@pytest.mark.promise("I11")
+@pytest.mark.django_db(transaction=True)
+def test_a_whole_life_calls_its_gateway_outside_of_transactions(sandbox):
+    for number, name in enumerate(["success", "answer_lost", "request_lost", "refused"]):
+        refund = approved(make_payment(reference=f"pay-{number}"))
+        sandbox.tell(name)
+        services.send_refund(refund.pk)
+        sandbox.settle()
+        services.settle_refund(refund.pk)
+        services.look_up_payment(refund.payment_id)
+    assert len(sandbox.requests()) > 8

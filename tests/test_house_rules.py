@@ -113,6 +113,7 @@ def test_only_two_services_write_a_status() -> None:
     assert writers == {"refunds.services.steps", "refunds.services.adopt"}
 
 
+@pytest.mark.promise("I6")
 def test_there_is_no_float_near_money() -> None:
     found = [
         f"{name_of(path)}:{node.lineno}"

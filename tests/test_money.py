@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateways import registry
 from gateways.money import Money, exponent
+from gateways.sandbox import Sandbox
+from gateways.sandbox.bench import Bench
+from gateways.sandbox.door import Door
 
 CURRENCIES = {"JPY": 0, "EUR": 2, "KWD": 3}
 moneys = st.builds(Money, st.integers(0, 10**15 - 1), st.sampled_from(sorted(CURRENCIES)))
@@ -84,3 +93,37 @@ def test_currencies_do_not_mix():
 def test_sums_and_order_are_those_of_the_minor_units(left, right):
     a, b = Money(left, "EUR"), Money(right, "EUR")
     assert ((a + b).minor, (a - b).minor, a < b, a <= b) == (left + right, left - right, left < right, left <= right)
+
+
+def in_minor_units(written: object, currency: str) -> int:
+    """An amount as a body holds it: whole minor units, or plain major units as text."""
+    return written if type(written) is int else Money.parse(str(written), currency).minor
+
+
+# Gateway → where its amount stands in the body of an order, and the currencies that its wire can carry.
+WRITTEN: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] = {
+    "payerly": (lambda body: body["amount"]["value"], ("EUR", "JPY", "KWD")),
+    "paynow": (lambda body: body["amount"], ("PLN", "EUR")),
+    "airpay": (lambda body: body["transactions"][0]["amount"], ("INR",)),
+    "pay3": (lambda body: body["fiatAmount"], ("BRL", "JPY")),
+    "examplepay": (lambda body: body["amount"], ("BRL", "EUR")),
+}
+
+
+@pytest.mark.promise("I6")
+@pytest.mark.parametrize("gateway", WRITTEN)
+def test_every_amount_is_written_as_it_is(gateway: str, trials: Callable[[int], None]) -> None:
+    """10,000 amounts in each of a gateway's currencies: the bytes that go out say exactly that amount."""
+    dice, (where, currencies) = random.Random(gateway), WRITTEN[gateway]
+    with Sandbox() as sandbox, Door() as door:
+        bench = Bench(registry.gateway_class(gateway), sandbox, door)
+        connector, order = bench.gateway(), bench.order()
+    for currency in currencies:
+        for _ in range(10_000):
+            minor = dice.randrange(1, 10 ** dice.randrange(1, 8))
+            asked = replace(order, amount=Money(minor, currency))
+            assert connector.check(asked) == ""
+            body = connector.body(asked) or connector.write_entries([asked])
+            assert in_minor_units(where(json.loads(body)), currency) == minor
+            assert Money.parse(str(asked.amount), currency).minor == minor
+    trials(10_000 * len(currencies))

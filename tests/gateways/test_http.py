@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import random
 import socket
 import ssl
 import struct
@@ -284,6 +285,17 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 )
 def test_a_wish_to_wait_is_understood_or_ignored(text, seconds):
     assert retry_after(text, NOW) == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@pytest.mark.promise("I17")
+def test_no_wish_to_wait_is_longer_than_a_quarter_of_an_hour_or_breaks_anything(trials):
+    dice, n_played = random.Random(17), 20_000
+    signs = "0123456789-+.eE:, GMTThuJan\u0663\u2003\x00infa"
+    for _ in range(n_played):
+        text = "".join(dice.choices(signs, k=dice.randrange(0, 32)))
+        wait = retry_after(text, NOW)
+        assert wait is None or timedelta() <= wait <= timedelta(minutes=15)
+    trials(n_played)
 
 
 class TlsServer:

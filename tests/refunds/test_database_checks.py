@@ -31,6 +31,7 @@ def test_the_tests_own_database_is_fine():
 
 
 @on_sqlite
+@pytest.mark.promise("I9")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "pragma", ["synchronous=NORMAL", "synchronous=OFF", "foreign_keys=OFF", "busy_timeout=10", "journal_mode=DELETE"]
@@ -52,6 +53,7 @@ def test_deferred_transactions_are_refused(monkeypatch):
 
 
 @on_postgresql
+@pytest.mark.promise("I9")
 @pytest.mark.django_db
 def test_a_commit_that_does_not_wait_for_the_disk_is_refused():
     execute("SET LOCAL synchronous_commit = off")

@@ -50,6 +50,7 @@ def test_an_agent_requests_a_refund_by_the_form() -> None:
     assert (refund.amount, refund.reason, refund.ticket, refund.requested_by) == (1000, reason, "T-1", alice())
 
 
+@pytest.mark.promise("I8")
 @pytest.mark.parametrize("typed", ["", " ", "0", "0.00", "-1", "1e3", "1,5", "NaN", "10.001", "٣", "1_0", "50.01"])
 def test_an_amount_that_cannot_be_is_refused_and_nothing_typed_is_lost(typed: str) -> None:
     payment = make_payment(captured=5000)

@@ -29,7 +29,8 @@ def test_a_request_holds_its_amount_and_writes_the_first_line() -> None:
     assert (line.sequence, line.step, line.actor, line.to_status) == (1, "requested", "alice", "requested")
 
 
-@pytest.mark.parametrize("amount", [0, -1, 5001, 10**18])
+@pytest.mark.promise("I8")
+@pytest.mark.parametrize("amount", [0, -1, 5001, 10**18, 2**63, -(2**63)])
 def test_an_amount_that_is_not_there_is_refused(amount: int) -> None:
     payment = make_payment(captured=5000)
     with pytest.raises(RefundError):
@@ -38,6 +39,7 @@ def test_an_amount_that_is_not_there_is_refused(amount: int) -> None:
     assert not Refund.objects.exists()
 
 
+@pytest.mark.promise("I8")
 @pytest.mark.parametrize("amount", [1, 4999, 5000])
 def test_an_amount_up_to_what_is_free_is_taken(amount: int) -> None:
     payment = make_payment(captured=5000)

@@ -18,7 +18,7 @@ from gateways.contract import Webhooks
 from gateways.errors import BadWebhook
 from gateways.payerly import Payerly
 from refunds import services
-from refunds.models import Account, Delivery, Event, Payment, Refund
+from refunds.models import Account, Delivery, Event, Payment, Refund, UnmatchedRefund
 from tests.builders import again, make_account, make_delivery, make_payment
 from tests.refunds.test_record import standing_in
 
@@ -158,6 +158,54 @@ def test_another_amount_moves_nothing_and_calls_a_person() -> None:
     assert (again(refund).status, bool(again(refund).needs_attention)) == ("processing", True)
 
 
+FLIPPED: dict[str, dict[str, Any]] = {
+    "payment": {"paymentId": "pay-2"},
+    "amount": {"amount": {"value": "10.01", "currency": "EUR"}},
+    "less": {"amount": {"value": "1.00", "currency": "EUR"}},
+    "currency": {"amount": {"value": "10.00", "currency": "USD"}},
+    "reference": {"txnId": "txn-of-another"},
+}
+
+
+@pytest.mark.promise("I38")
+@pytest.mark.parametrize("status", ["SUCCESS", "DECLINED", "PROCESSING"])
+@pytest.mark.parametrize("field", FLIPPED)
+def test_what_does_not_fit_moves_nothing_and_calls_a_person_once(field: str, status: str) -> None:
+    refund = standing_in("processing", reference="txn-1")
+    before = again(refund)
+    for _ in range(3):
+        assert deliver(callback(refund, status=status, **FLIPPED[field])).status_code == 200
+    now = again(refund)
+    assert (now.status, now.reference, Payment.objects.get().held) == (before.status, "txn-1", 1000)
+    assert now.needs_attention
+    assert now.events.filter(step="does not match").count() == 1
+
+
+@pytest.mark.promise("I38")
+def test_a_key_that_is_not_ours_is_no_refund_of_ours() -> None:
+    refund = standing_in("processing")
+    assert deliver(callback(refund, refundId="11111111-0000-4000-8000-000000000000")).status_code == 200
+    assert again(refund).version == refund.version
+    assert Delivery.objects.get().result == "unmatched"
+
+
+@pytest.mark.promise("I39")
+@pytest.mark.parametrize("status", ["SUCCESS", "DECLINED", "PROCESSING", "ON_THE_MOON"])
+def test_a_delivery_creates_no_refund_and_is_matched_later(status: str) -> None:
+    payment = make_payment(reference="pay-1")
+    stranger = callback(None, status=status, refundId="11111111-0000-4000-8000-000000000000", txnId="txn-7")
+    assert deliver(stranger).status_code == 200
+    assert not Refund.objects.exists()
+    assert Payment.objects.get().free == payment.captured
+    unmatched = UnmatchedRefund.objects.get()
+    assert (unmatched.reference, unmatched.settled_at) == ("txn-7", None)
+    ours = standing_in("processing", payment=payment, reference="txn-7")
+    services.unmatched.settle_unmatched(ours)
+    unmatched.refresh_from_db()
+    assert unmatched.settled_as == ours
+
+
+@pytest.mark.promise("I38")
 def test_a_refund_of_another_account_is_not_touched() -> None:
     refund = standing_in("processing")
     other = Account.objects.create(slug="payerly-two", gateway="payerly", webhook_key=pem(OURS))
@@ -196,6 +244,7 @@ def test_a_word_about_a_payment_only_puts_the_question_in_line() -> None:
     assert (again(refund).status, again(refund).version) == ("processing", refund.version)
 
 
+@pytest.mark.promise("I37")
 def test_a_crash_in_the_middle_keeps_nothing_so_that_they_send_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     refund = standing_in("processing")
 
@@ -210,6 +259,7 @@ def test_a_crash_in_the_middle_keeps_nothing_so_that_they_send_it_again(monkeypa
     assert again(refund).status == "succeeded"
 
 
+@pytest.mark.promise("I37")
 def test_a_database_that_is_away_asks_them_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*args: object) -> None:
         raise DatabaseError
