@@ -34,7 +34,7 @@ LONGEST_ID, MOST_MINOR = 20, 99_999_999  # by their page, and by their kit's man
 FORM = "application/x-www-form-urlencoded"
 STATUSES = {"STATUS_SUCCEEDED": "200", "STATUS_FAILED": "400,405", "STATUS_PROCESSING": "211,450,403"}
 # By TRANSACTIONTYPE: what an id in a callback belongs to, and what a success gives back (a refund, a void, not told).
-OF_REFUNDS, OF_PAYMENTS, MONEY_BACK = ("340", "350", "420"), ("310", "320", "330"), ("340", "420", "")
+OF_REFUNDS, OF_PAYMENTS, MONEY_BACK = ("340", "420"), ("310", "320", "330"), ("340", "420", "")
 SIGNED = ("TRANSACTIONID", "APTRANSACTIONID", "AMOUNT", "TRANSACTIONSTATUS", "MESSAGE")
 # Their yes or no to the request and to the entry, and whether a child id is given; a child of anything else is unclear.
 ANSWERS = {
@@ -155,7 +155,8 @@ class Airpay(Gateway):
             if not (number := id_at(told, "APTRANSACTIONID")):
                 raise ValueError("It names no transaction.")
         kind = told.get("TRANSACTIONTYPE")
-        return [Nudge("" if kind in OF_REFUNDS else number, "" if kind in OF_PAYMENTS else number)]
+        payment, refund = "" if kind in OF_REFUNDS else number, "" if kind in OF_PAYMENTS else number
+        return [Nudge(payment, refund, of_dispute=kind == "350")]
 
     def _signed(self, text: str, **fields: object) -> Object:
         """The fields, signed. The clock is read here, once per call."""

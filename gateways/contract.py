@@ -119,10 +119,14 @@ class RefundUpdate:
 
 @dataclass(frozen=True)
 class Nudge:
-    """A knock whose words are not believed: go and ask about this payment or refund."""
+    """A knock whose words are not believed: go and ask about this payment or refund, or about whichever bears the id.
+
+    `of_dispute`: they say that the customer disputes the payment with the bank; only a person can find out.
+    """
 
     payment_reference: str = ""
     reference: str = ""
+    of_dispute: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

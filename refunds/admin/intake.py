@@ -108,6 +108,8 @@ def _show(request: DeskRequest, form: PaymentForm, tally: Tally) -> HttpResponse
     payment = Payment.objects.get(account__slug=row.account, reference=row.payment_reference)
     if tally.n_new:
         messages.success(request, f"{payment} of {wording.amount(payment.money(payment.captured))} is taken in.")
+    elif tally.disputed:
+        messages.success(request, f"{payment} is known already, and marked as disputed now.")
     else:
         messages.info(request, f"{payment} is known already. Nothing was changed.")
     return redirect("admin:refunds_payment_change", payment.pk)
@@ -136,7 +138,8 @@ def _take_in(admin: ReadOnly, request: DeskRequest, name: str) -> HttpResponse:
         return _tell(admin, request, DONE, tally, title="Payments taken in")
     totals = ", ".join(wording.amount(money) for money in tally.money)
     new = f"{tally.n_new} new payment{'' if tally.n_new == 1 else 's'} taken in"
-    messages.success(request, f"{new}{f': {totals}' if totals else ''}. {tally.n_known} known already.")
+    disputed = f", {len(tally.disputed)} of them marked as disputed" if tally.disputed else ""
+    messages.success(request, f"{new}{f': {totals}' if totals else ''}. {tally.n_known} known already{disputed}.")
     return redirect("admin:refunds_payment_changelist")
 
 

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from refunds import policy, services, wording
-from refunds.admin import intake, refund_all
+from refunds.admin import disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
@@ -94,6 +94,7 @@ class PaymentAdmin(OwnPage):
             "refunds": refunds,
             "may_request": policy.may(request.user, policy.REQUEST),
             "why_not": why_not(found),
+            "dispute_step": disputes.offered(found, request.user),
             "events": Event.objects.filter(payment=found, refund=None),
         }
 
@@ -103,6 +104,7 @@ class PaymentAdmin(OwnPage):
         own = self.admin_site.admin_view
         return [
             *intake.urls(self),
+            *disputes.urls(self),
             path("<int:pk>/request/", own(self.request_view), name="refunds_payment_request"),
             *super().get_urls(),
         ]

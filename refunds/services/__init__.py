@@ -12,6 +12,7 @@ from refunds.services.declare import (
     propose_outcome,
 )
 from refunds.services.deliveries import hear_knock, hear_webhook
+from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
 from refunds.services.record import record_update
@@ -41,6 +42,7 @@ __all__ = [
     "can_be_settled",
     "check_refund",
     "clear_attention",
+    "close_dispute",
     "confirm_outcome",
     "dismiss_unmatched",
     "drop_proposal",
@@ -51,6 +53,7 @@ __all__ = [
     "hear_webhook",
     "is_made_by_hand",
     "look_up_payment",
+    "mark_disputed",
     "match_unmatched",
     "name_reference",
     "not_failed_before",

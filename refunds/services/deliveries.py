@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 from django.conf import settings
 from django.db import transaction
@@ -22,6 +23,9 @@ from refunds.services.record import record_update
 from refunds.services.unmatched import keep_unmatched
 
 Verdict = tuple[Delivery.Result, str, Refund | None]
+DISPUTE = (
+    "They say that the customer disputes a payment ({ids}). It is not signed, so it marks nothing: look in their panel."
+)
 KNOCK_PAUSE = timedelta(seconds=30)  # however often they knock, we ask no more often than this
 
 
@@ -41,8 +45,16 @@ def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
 @transaction.atomic
 def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
     """Their words are not believed: the refunds it may be about are asked about soon, or else the payment is."""
-    account = delivery.account
-    about = Q(payment__reference=item.payment_reference) if item.payment_reference else Q(reference=item.reference)
+    result, why, refund = _ask_soon(delivery.account, item)
+    if isinstance(item, Nudge) and item.of_dispute:
+        why = f"{DISPUTE.format(ids=item.payment_reference or item.reference)} {why}"
+        result = Delivery.Result.KNOCK
+    return result, why[:300], refund
+
+
+def _ask_soon(account: Account, item: Nudge | RefundUpdate) -> Verdict:
+    named = {"payment__reference": item.payment_reference, "reference": item.reference}
+    about = reduce(or_, [Q(**{name: text}) for name, text in named.items() if text], Q(pk__in=()))
     sent = Refund.objects.filter(about, account=account, sent_at__isnull=False)
     # One that has succeeded can still come back, so a knock about it is worth a question, too.
     refunds = list(sent.filter(status__in=(*AT_THE_GATEWAY, Status.SUCCEEDED)))

@@ -1,4 +1,4 @@
-"""Payments come in, from a file or by hand: nothing known is changed, and each new one gets its first journal line."""
+"""Payments come in, from a file or by hand. Each new one gets its journal; a known one is only marked as disputed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from refunds import policy
 from refunds.errors import BadInput
 from refunds.models import Event, Payment
 from refunds.services.actor import Actor
+from refunds.services.disputes import mark_from_file
 from refunds.services.journal import line_of
 from refunds.services.rowcheck import RowCheck
 from refunds.services.rows import COLUMNS, BadRow, PaymentRow, read_rows
@@ -32,13 +33,17 @@ Key = tuple[int, str]  # account, payment reference: what makes a payment one
 
 @dataclass
 class Tally:
-    """What came, or would come, of some rows. `totals` counts the new payments, in minor units per currency."""
+    """What came, or would come, of some rows. `totals` counts the new payments, in minor units per currency.
+
+    `disputed` are known payments that a row says are disputed, with its line.
+    """
 
     n_new: int = 0
     n_known: int = 0
     bad: list[BadRow] = field(default_factory=list)
     totals: Counter[str] = field(default_factory=Counter)
     first: list[Payment] = field(default_factory=list)
+    disputed: dict[Key, int] = field(default_factory=dict)
 
     @property
     def money(self) -> list[Money]:
@@ -56,6 +61,8 @@ class Tally:
             self.bad.append(BadRow(line, trouble))
         else:
             self.n_known += 1
+            if payment.disputed_at and not known.disputed_at:
+                self.disputed.setdefault(key_of(payment), line)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ def take_in(
         _write(sift.new_ones(chunk, tally), actor, tally)
         n_rows += len(chunk)
         progress(n_rows)
+    _mark_disputed(actor, tally)
     return _sorted(tally)
 
 
@@ -155,6 +163,13 @@ def _write(new: list[_New], actor: Actor, tally: Tally) -> None:
     Event.objects.bulk_create(events)
 
 
+def _mark_disputed(actor: Actor, tally: Tally) -> None:
+    """A file can mark what is known, one transaction each; that a dispute is over, it cannot say."""
+    for (account_id, reference), line in tally.disputed.items():
+        came = f"From a file, line {line}." if line else "Typed in by hand."
+        mark_from_file(account_id, reference, actor, came)
+
+
 def _first_line(row: _New, actor: Actor) -> Event:
     """The journal's first line of a payment; the customer is named in the payment alone."""
     payment, amount = row.payment, row.payment.money(row.payment.captured)
@@ -183,11 +198,6 @@ def _difference(payment: Payment, known: Payment) -> str:
         return (
             f"The payment {payment.reference} is known with {known.money(known.captured)} {known.currency}, "
             f"here it has {payment.money(payment.captured)} {payment.currency}. Nothing was changed."
-        )
-    if payment.disputed_at and not known.disputed_at:
-        return (
-            f"The payment {payment.reference} is known and not marked as disputed; "
-            "a payment that is known is never changed by a file or form."
         )
     return ""
 

@@ -802,7 +802,7 @@ def test_as_many_fields_as_they_have_pass():
     ("kind", "nudge"),
     [
         ("340", Nudge(reference="5001")),
-        ("350", Nudge(reference="5001")),
+        ("350", Nudge(payment_reference="5001", reference="5001", of_dispute=True)),
         ("420", Nudge(reference="5001")),
         ("310", Nudge(payment_reference="5001")),
         ("320", Nudge(payment_reference="5001")),

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from refunds import accounts
 from refunds.errors import BadInput, NotAllowed
+from refunds.history.verify import verify
 from refunds.models import Account, Event, Payment
 from refunds.services import intake
 from refunds.services.intake import CHUNK, COLUMNS, BadRow, PaymentRow, Tally, preview, read_rows, take_in
@@ -310,10 +311,33 @@ def test_another_amount_for_the_same_reference_is_an_error(differing: dict[str, 
     assert Payment.objects.values_list("captured", "currency").get(reference="pay-1") == (1250, "EUR")
 
 
-def test_a_dispute_on_a_known_payment_is_not_swallowed() -> None:
+@pytest.mark.promise("I21")
+def test_a_file_marks_a_known_payment_as_disputed_and_never_unmarks_it() -> None:
     take_in([row()], by=None)
-    tally = take_in([row(disputed="yes")], by=None)
-    assert "not marked as disputed" in tally.bad[0].reason
+    told = [row(4, disputed="yes"), row(5, disputed="yes"), row(6)]
+    assert len(preview(told).disputed) == 1
+    assert Payment.objects.get().disputed_at is None, "a preview writes nothing"
+    tally = take_in(told, by=None)
+    assert (tally.n_new, tally.n_known, tally.bad) == (0, 3, [])
+    marked = Payment.objects.get()
+    assert marked.disputed_at
+    for again in (told, [row(disputed="no")]):
+        assert take_in(again, by=None).disputed == {}
+    assert Payment.objects.get().disputed_at == marked.disputed_at
+    lines = [(line.sequence, line.step, line.text) for line in Event.objects.order_by("pk")]
+    assert lines[1:] == [(2, "disputed", "From a file, line 4.")]
+    assert verify().findings == []
+
+
+@pytest.mark.parametrize("apart", [0, CHUNK])
+def test_a_later_row_of_the_same_file_marks_a_new_payment(apart: int) -> None:
+    take_in([row(2), *rows(apart + 2)[2:], row(9000, disputed="yes")], by=None)
+    assert Payment.objects.get(reference="pay-1").disputed_at
+
+
+def test_another_amount_marks_nothing() -> None:
+    take_in([row()], by=None)
+    assert take_in([row(amount="12.51", disputed="yes")], by=None).bad
     assert Payment.objects.get().disputed_at is None
 
 

@@ -38,6 +38,8 @@ class Command(BaseCommand):
         totals = ", ".join(f"{money} {money.currency}" for money in tally.money)
         self.stdout.write(f"New payments: {tally.n_new}" + (f" ({totals})" if totals else ""))
         self.stdout.write(f"Known already: {tally.n_known}")
+        if tally.disputed:
+            self.stdout.write(f"Of these, marked as disputed: {len(tally.disputed)}")
         for bad in tally.bad:
             self.stdout.write(f"line {bad.line}: {bad.reason}")
 

@@ -1,0 +1,80 @@
+"""Disputes: while a customer disputes a payment with the bank, a refund of it could pay twice, so none is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from refunds import policy
+from refunds.errors import BadInput, WrongMoment
+from refunds.models import Payment, Refund, Status
+from refunds.services.actor import Actor
+from refunds.services.due import ask_again
+from refunds.services.journal import write_line
+from refunds.services.request import spoken
+
+LONGEST_CASE = 100
+
+
+@transaction.atomic
+def mark_disputed(payment_id: int, by: User, note: str, case: str = "", *, seen: int) -> Payment:
+    """From now on nothing of it is requested, approved or sent; `seen` is the version a person looked at."""
+    policy.demand(by, policy.DISPUTE, "mark payments as disputed")
+    payment = _locked(payment_id, seen)
+    if payment.disputed_at:
+        raise WrongMoment(f"{payment} is marked as disputed already.")
+    note, case = spoken(note, "Write down how you know of it."), case.strip()
+    if len(case) > LONGEST_CASE or not case.isprintable():
+        raise BadInput(f"A case number has at most {LONGEST_CASE} characters on one line.")
+    return _mark(payment, Actor.person(by), note, case)
+
+
+@transaction.atomic
+def close_dispute(payment_id: int, by: User, note: str, *, seen: int) -> Payment:
+    """It is over: what was approved meanwhile, or before, is sent now."""
+    policy.demand(by, policy.DISPUTE, "close disputes")
+    payment = _locked(payment_id, seen)
+    if not payment.disputed_at:
+        raise WrongMoment(f"{payment} is not marked as disputed any more.")
+    note = spoken(note, "Write down how it ended.")
+    data = {"case": payment.dispute_case}
+    payment = _change(payment, disputed_at=None, dispute_case="")
+    write_line(payment, "dispute closed", Actor.person(by), was=payment.status, text=note, data=data)
+    for refund in Refund.objects.filter(payment=payment, status=Status.APPROVED).order_by("pk"):
+        ask_again(refund, timezone.now(), count=False)
+    return payment
+
+
+@transaction.atomic
+def mark_from_file(account_id: int, reference: str, by: Actor, text: str) -> bool:
+    """A file says that a payment is disputed; False when that is known already."""
+    payment = Payment.objects.select_for_update(of=("self",)).get(account_id=account_id, reference=reference)
+    if payment.disputed_at:
+        return False
+    _mark(payment, by, text, "")
+    return True
+
+
+def _mark(payment: Payment, by: Actor, text: str, case: str) -> Payment:
+    payment = _change(payment, disputed_at=timezone.now(), dispute_case=case)
+    write_line(payment, "disputed", by, was=payment.status, text=text, data={"case": case})
+    return payment
+
+
+def _locked(payment_id: int, seen: int) -> Payment:
+    payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
+    if payment.version != seen:
+        raise WrongMoment(f"{payment} has changed since you opened it. Nothing was done; please look again.")
+    return payment
+
+
+def _change(payment: Payment, **changes: Any) -> Payment:
+    """One compare-and-set on the version, as with every step."""
+    row = Payment.objects.filter(pk=payment.pk, version=payment.version)
+    if row.update(version=F("version") + 1, **changes) != 1:
+        raise WrongMoment("Somebody else changed this payment at the same moment. Nothing was done.")
+    return Payment.objects.select_related("account").get(pk=payment.pk)
