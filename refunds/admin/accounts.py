@@ -21,13 +21,14 @@ from refunds.templatetags.desk import mode
 STEPS = {
     "pause": (services.pause_account, "is paused: nothing is sent through it"),
     "resume": (services.resume_account, "sends again"),
+    "try": (services.try_account_now, "is tried again: one refund goes ahead, the others follow when it answers"),
     "key": (services.accept_key, "believes the new webhook key"),
 }
 
 
 @admin.register(Account)
 class AccountAdmin(OwnPage):
-    """Written by `manage.py sync_accounts`; only the pause and a changed webhook key are decided here."""
+    """Written by `manage.py sync_accounts`; only its brakes and a changed webhook key are decided here."""
 
     page_template = "admin/refunds/account.html"
     list_display = ("slug", "gateway", "shown_mode", "is_active", "shown_pause", "shown_key")
@@ -37,9 +38,11 @@ class AccountAdmin(OwnPage):
     def shown_mode(self, account: Account) -> str:
         return mode(account)
 
-    @display(description="Paused", label={"paused": "warning"})
+    @display(description="Stopped", label={"paused": "warning", "no answer": "danger"})
     def shown_pause(self, account: Account) -> str:
-        return "paused" if account.paused_because else ""
+        if account.paused_because:
+            return "paused"
+        return "no answer" if account.breaker_until else ""
 
     @display(description="Webhook key")
     def shown_key(self, account: Account) -> str:
@@ -78,9 +81,8 @@ class AccountAdmin(OwnPage):
         except RefundError as refusal:
             messages.error(request, str(refusal))
         else:
-            self.log_change(
-                request, account, f"{name}: {account.paused_because or services.fingerprint(account.webhook_key)}"
-            )
+            key = services.fingerprint(account.webhook_key) if name == "key" else ""
+            self.log_change(request, account, f"{name}: {key or account.paused_because or account.breaker_because}")
             messages.success(request, f"{account} {done}.")
         return redirect("admin:refunds_account_change", pk)
 

@@ -1,7 +1,7 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
-from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account
+from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
 from refunds.services.declare import (
@@ -74,6 +74,7 @@ __all__ = [
     "sweep",
     "take_payment_turn",
     "take_turn",
+    "try_account_now",
     "unapprove_refund",
     "why_no_cancel",
     "why_no_check",

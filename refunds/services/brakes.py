@@ -6,10 +6,12 @@ import hashlib
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from refunds import policy
 from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Account
+from refunds.services import breaker
 from refunds.services.request import spoken
 
 
@@ -28,6 +30,18 @@ def resume_account(account_id: int, by: User, why: str = "") -> Account:
     account = _for_a_gateway_admin(account_id, by)
     account.paused_because = ""
     account.save(update_fields=["paused_because"])
+    return account
+
+
+def try_account_now(account_id: int, by: User, why: str = "") -> Account:
+    """End the breaker's time: one refund tries the gateway at once, and the others follow when it answers."""
+    with transaction.atomic():
+        account = _for_a_gateway_admin(account_id, by)
+        if (until := account.breaker_until) is None:
+            raise WrongMoment(f"{account} answers: nothing waits for it.")
+        account.breaker_until = min(until, timezone.now())
+        account.save(update_fields=["breaker_until"])
+    breaker.wake(account, until)
     return account
 
 

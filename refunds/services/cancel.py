@@ -13,6 +13,7 @@ from refunds import policy
 from refunds.errors import WrongMoment
 from refunds.models import Attempt, Refund
 from refunds.models.refund import AWAITING
+from refunds.services import breaker
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.attempts import close
 from refunds.services.orders import as_json, order_as_sent
@@ -70,7 +71,9 @@ def cancel_at_gateway(refund: Refund, gateway: Gateway) -> None:
     except (NotSent, NoAnswer) as accident:
         lost = Attempt.Outcome.NOT_SENT if isinstance(accident, NotSent) else Attempt.Outcome.NO_ANSWER
         close(attempt, gateway, lost, str(accident))
+        breaker.note_accident(refund.account, gateway, str(accident))
         return
+    breaker.note_answer(refund.account)
     with transaction.atomic():
         close(attempt, gateway, Attempt.Outcome.ANSWERED, f"It is {update.outcome} there.")
         record_update(refund.pk, update, Mouth.LOOK_UP)

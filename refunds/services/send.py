@@ -17,6 +17,7 @@ from refunds import policy
 from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Attempt, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
+from refunds.services import breaker
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.again import again
 from refunds.services.attempts import close
@@ -39,9 +40,15 @@ TRIES_BEFORE_A_CALL = 8
 
 def send_refund(refund_id: int) -> None:
     """Approved or unknown → sending → what the gateway says. Talks to the gateway, so never inside a transaction."""
-    refund = _claim(refund_id)
-    if refund is None:
-        return
+    probe = breaker.take_probe(refund_id)
+    try:
+        if refund := _claim(refund_id, is_probe=probe is not None):
+            _send(refund)
+    finally:
+        breaker.give_back(probe)
+
+
+def _send(refund: Refund) -> None:
     gateway = gateway_for(refund.account)
     gateway.http.not_after = _latest(refund, gateway)
     order = _order_to_send(refund)
@@ -49,6 +56,7 @@ def send_refund(refund_id: int) -> None:
         before = gateway.before(order)
     except (NotSent, NoAnswer) as accident:
         _nothing_left_the_house(refund, str(accident), accident.retry_after)
+        breaker.note_accident(refund.account, gateway, str(accident), of_send=True)
         return
     attempt = _write_attempt(refund, gateway, order, dict(before))
     if attempt is None:
@@ -65,6 +73,11 @@ def _latest(refund: Refund, gateway: Gateway) -> datetime:
 
 def obstacle(refund: Refund) -> str:
     """Why this refund waits and is not sent, or "": said on its page, and checked again at every claim."""
+    return _why_not(refund) or breaker.why_waits(refund.account)
+
+
+def _why_not(refund: Refund) -> str:
+    """What stands against this very refund, or its account as people have set it."""
     payment, account = refund.payment, refund.account
     if refund.may_not_be_sent:
         return "The gateway spoke of this refund before we ever sent it. Withdraw it and look there."
@@ -95,7 +108,7 @@ def _one_on_its_way(refund: Refund) -> Refund | None:
 
 
 @transaction.atomic
-def _claim(refund_id: int) -> Refund | None:
+def _claim(refund_id: int, *, is_probe: bool) -> Refund | None:
     """Approved (or unknown, where it may be repeated) → sending, for one worker, until its lease ends."""
     refund = locked(refund_id)
     if refund.status == Status.APPROVED and (why := policy.why_not_approved(refund)):
@@ -103,8 +116,11 @@ def _claim(refund_id: int) -> Refund | None:
         return None
     if refund.status not in (Status.APPROVED, Status.UNKNOWN):
         return None
-    if obstacle(refund) or (refund.status == Status.UNKNOWN and not again(refund).is_safe):
+    if _why_not(refund) or (refund.status == Status.UNKNOWN and not again(refund).is_safe):
         ask_again(refund, timezone.now() + WAIT, count=False)
+        return None
+    if refund.account.breaker_until and not is_probe:
+        ask_again(refund, breaker.next_try(refund.account), count=False)
         return None
     first = refund.status == Status.APPROVED
     text = "Taken to the gateway." if first else "The same order goes again, under the same key."
@@ -173,14 +189,17 @@ def _call(refund: Refund, gateway: Gateway, attempt: Attempt) -> None:
         update = gateway.refund(order)
     except NotSent as accident:
         _not_sent(refund, gateway, attempt, accident)
+        breaker.note_accident(refund.account, gateway, str(accident), of_send=True)
     except NoAnswer as accident:
         _no_answer(refund, gateway, attempt, accident)
+        breaker.note_accident(refund.account, gateway, str(accident), of_send=True)
     else:
         with transaction.atomic():
             refused = update.outcome is Outcome.FAILED
             outcome = Attempt.Outcome.REFUSED if refused else Attempt.Outcome.ANSWERED
             close(attempt, gateway, outcome, " ".join((update.outcome, update.code, update.message)).strip())
             record_update(refund.pk, update, Mouth.ANSWER, attempt)
+        breaker.note_answer(refund.account)
 
 
 @transaction.atomic

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -17,6 +19,7 @@ from refunds import policy
 from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Attempt, Payment, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY, UNSENT
+from refunds.services import breaker
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.adopt import adopt_refund
 from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
@@ -35,7 +38,7 @@ from refunds.services.unmatched import keep_unmatched, settle_unmatched
 
 log = logging.getLogger(__name__)
 
-CONFIGURE_PAUSE = timedelta(minutes=10)
+CONFIGURE_PAUSE = FAILED_PAUSE = timedelta(minutes=10)
 ASKS_BEFORE_A_CALL = 3
 WHICH = "More than one refund there could be this one. Compare them and say which it is."
 NO_WAY = "{gateway} cannot be asked about it, and sending it again could pay twice. Look in their screens, then say it."
@@ -61,13 +64,14 @@ def settle_refund(refund_id: int) -> None:
             _call_to(refund, "cannot be asked", str(trouble)[:300])
         ask_again(_loaded(refund_id), timezone.now() + CONFIGURE_PAUSE)
         return
+    wait = timedelta()
     if cancel_is_due(refund):
         cancel_at_gateway(refund, gateway)
     elif can_be_asked(refund):
-        _look_up(refund, gateway)
+        wait = _look_up(refund, gateway)
     elif again(refund, gateway).is_safe:
         send_refund(refund_id)  # the same order under the same key is the way to ask
-    _book_the_next(refund_id)
+    _book_the_next(refund_id, wait)
 
 
 def look_up_payment(payment_id: int) -> None:
@@ -81,8 +85,12 @@ def look_up_payment(payment_id: int) -> None:
     order = RefundOrder(key="", payment_reference=payment.reference, amount=payment.money(payment.captured))
     try:
         updates = gateway.look_up(order)
-    except (NotSent, NoAnswer):
-        return  # the row comes due again by itself; so it does when somebody asks meanwhile
+    except (NotSent, NoAnswer) as accident:
+        breaker.note_accident(payment.account, gateway, str(accident))
+        wait = max(FAILED_PAUSE * settings.POLL_PACE * random.uniform(0.9, 1.1), accident.retry_after or timedelta())
+        Payment.objects.filter(pk=payment_id, ask_at=payment.ask_at).update(ask_at=timezone.now() + wait)
+        return
+    breaker.note_answer(payment.account)
     for update in updates:
         if refund := ours_of(payment, update):
             _hear(refund.pk, refund.version, update)
@@ -126,7 +134,8 @@ def _loaded(refund_id: int) -> Refund:
     return Refund.objects.select_related("payment", "account", "reason").get(pk=refund_id)
 
 
-def _look_up(refund: Refund, gateway: Gateway) -> None:
+def _look_up(refund: Refund, gateway: Gateway) -> timedelta:
+    """Returns how long they asked us to wait before the next one."""
     order = order_as_sent(refund)
     # Absence counts for a repeat only if the order must have arrived before we looked.
     had_arrived = again(refund, gateway).is_safe
@@ -137,7 +146,9 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
         updates = gateway.look_up(order)
     except (NotSent, NoAnswer) as accident:
         _look_up_failed(refund, gateway, attempt, accident)
-        return
+        breaker.note_accident(refund.account, gateway, str(accident))
+        return accident.retry_after or timedelta()
+    breaker.note_answer(refund.account)
     update = _believed(find(updates, refund, order.before), refund)
     with transaction.atomic():
         said = f"{update.outcome} {update.code}".strip() if update else "not there"
@@ -148,6 +159,7 @@ def _look_up(refund: Refund, gateway: Gateway) -> None:
     _take_in_the_others(refund.payment, updates, gateway)
     if update is None and had_arrived and again(_loaded(refund.pk), gateway).is_safe:
         send_refund(refund.pk)
+    return timedelta()
 
 
 def _believed(update: RefundUpdate | None, refund: Refund) -> RefundUpdate | None:
@@ -212,7 +224,7 @@ def _take_in_the_others(payment: Payment, updates: Sequence[RefundUpdate], gatew
             keep_unmatched(payment.account, update, NOT_TAKEN_IN, payment=payment)
 
 
-def _book_the_next(refund_id: int) -> None:
+def _book_the_next(refund_id: int, wait: timedelta) -> None:
     """The next look-up by the gateway's plan; past its end it goes on, and a person is called."""
     refund = _loaded(refund_id)
     if not (refund.status in AT_THE_GATEWAY or refund.to_confirm):
@@ -227,7 +239,7 @@ def _book_the_next(refund_id: int) -> None:
     if refund.asks >= len(gateway_class(refund.account.gateway).poll_plan) and not refund.needs_attention:
         _call_to(refund, "no final word", NO_WORD)
         refund = _loaded(refund_id)
-    ask_again(refund, timezone.now() + pause(refund, refund.asks))
+    ask_again(refund, timezone.now() + max(pause(refund, refund.asks), wait))
 
 
 @transaction.atomic

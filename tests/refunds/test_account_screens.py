@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from refunds import services
 from refunds.models import Account
-from tests.builders import alice, approved, ask, bob, carol, make_account, person
+from tests.builders import LONG_AGO, alice, approved, ask, bob, carol, make_account, person
 from tests.refunds.test_refund_screens import at_the_desk
 
 pytestmark = pytest.mark.django_db
@@ -53,14 +53,16 @@ def test_only_the_key_that_the_gateway_offers_can_be_accepted() -> None:
     assert Account.objects.get().webhook_key == "new"
 
 
-@pytest.mark.parametrize("name", ["pause", "resume", "key"])
+@pytest.mark.parametrize("name", ["pause", "resume", "try", "key"])
 def test_nobody_else_decides_about_an_account_and_get_does_nothing(name: str) -> None:
-    account = make_account(webhook_key="old", webhook_key_offered="new", paused_because="audit")
+    account = make_account(
+        webhook_key="old", webhook_key_offered="new", paused_because="audit", breaker_until=LONG_AGO, accidents=5
+    )
     for user in (alice(), bob(), carol()):
         assert at_the_desk(user).post(step(account, name), {"text": "x"}).status_code == 403
     assert at_the_desk(gina()).get(step(account, name)).status_code == 405
     account.refresh_from_db()
-    assert (account.webhook_key, account.paused_because) == ("old", "audit")
+    assert (account.webhook_key, account.paused_because, account.breaker_until) == ("old", "audit", LONG_AGO)
 
 
 def test_a_pause_is_seen_before_anybody_approves() -> None:
