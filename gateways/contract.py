@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 from urllib.parse import quote
@@ -138,7 +140,8 @@ class Delivery:
 
 
 # Settings of every gateway. SCREEN_URL is a link with {payment}, {reference} or {key} in it.
-COMMON_SETTINGS = {"SCREEN_URL": ""}
+COMMON_SETTINGS = {"SCREEN_URL": "", "CALLS_PER_SECOND": ""}
+CALLS_PER_SECOND = re.compile(r"\A\d{1,3}(\.\d{1,3})?\Z", re.ASCII)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -146,6 +149,15 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     for name, text in values.items():
         template = template.replace("{" + name + "}", text)
     return template
+
+
+def between_calls(per_second: str) -> timedelta | None:
+    """How far apart calls have to be, from CALLS_PER_SECOND; None without a cap. Raises Misconfigured."""
+    if not per_second:
+        return None
+    if not CALLS_PER_SECOND.match(per_second) or not (number := Decimal(per_second)):
+        raise Misconfigured(f"CALLS_PER_SECOND is {per_second!r}: write a number like 5 or 0.5.")
+    return timedelta(microseconds=int(1_000_000 / number))
 
 
 class Gateway(ABC):
@@ -178,7 +190,13 @@ class Gateway(ABC):
             raise Misconfigured(f"{self.label} needs {', '.join(missing)}.")
         set_by_hand = {key: text for key, text in config.items() if text}
         self.config: Mapping[str, str] = {**COMMON_SETTINGS, **self.takes, **set_by_hand}
+        between_calls(self.config["CALLS_PER_SECOND"])
         self.http = HttpClient(self.config.get("URL", ""), secrets=[self.config.get(key, "") for key in self.secrets])
+
+    @property
+    def looks_before(self) -> bool:
+        """Whether an order is preceded by a look at what they show."""
+        return type(self).before is not Gateway.before
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:

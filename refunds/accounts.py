@@ -12,6 +12,7 @@ from django.db import transaction
 
 from gateways import registry
 from gateways.contract import Gateway
+from gateways.contract import between_calls as between_calls_of
 from gateways.errors import Misconfigured
 from refunds.models import Account
 
@@ -57,6 +58,14 @@ def mode_of(slug: str) -> str:
 def accepted_assumptions(slug: str) -> list[str]:
     """The ids in the account's ACCEPT_ASSUMPTIONS."""
     return [name for entry in _value(f"{prefix_of(slug)}_ACCEPT_ASSUMPTIONS").split(",") if (name := entry.strip())]
+
+
+def between_calls(slug: str) -> timedelta | None:
+    """How far apart this account's calls have to be; None without a cap, or with one that `connect` refuses."""
+    try:
+        return between_calls_of(_value(f"{prefix_of(slug)}_CALLS_PER_SECOND"))
+    except Misconfigured:
+        return None
 
 
 def config_of(slug: str) -> dict[str, str]:

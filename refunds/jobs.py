@@ -13,19 +13,19 @@ from refunds import correlation
 
 
 @task()
-def turn(refund_id: int, booked_for: str) -> None:
+def turn(refund_id: int, booked_for: str, has_slot: bool = False) -> None:
     from refunds import services
 
     with correlation.act():
-        services.take_turn(refund_id, datetime.fromisoformat(booked_for))
+        services.take_turn(refund_id, datetime.fromisoformat(booked_for), has_slot=has_slot)
 
 
 @task()
-def payment_turn(payment_id: int, booked_for: str) -> None:
+def payment_turn(payment_id: int, booked_for: str, has_slot: bool = False) -> None:
     from refunds import services
 
     with correlation.act():
-        services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for))
+        services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for), has_slot=has_slot)
 
 
 @task()
@@ -44,14 +44,19 @@ def verification(asked_by: int) -> None:
         history.verify_and_keep(asked_by)
 
 
-def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False) -> None:
-    """Have a refund's turn taken at the moment (UTC) that its row is booked for, or at once with that ticket."""
-    turn.using(run_after=timezone.now() if at_once else booked_for).enqueue(refund_id, booked_for.isoformat())
+def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
+    """Have a refund's turn taken at the moment (UTC) that its row is booked for, or at once with that ticket.
+
+    `has_slot`: the moment is a slot of its own among the account's calls.
+    """
+    when = timezone.now() if at_once else booked_for
+    turn.using(run_after=when).enqueue(refund_id, booked_for.isoformat(), has_slot=has_slot)
 
 
-def wake_payment(payment_id: int, booked_for: datetime) -> None:
-    """Have a payment's turn taken at the moment (UTC) that its row is booked for."""
-    payment_turn.using(run_after=booked_for).enqueue(payment_id, booked_for.isoformat())
+def wake_payment(payment_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
+    """The same for a payment's turn."""
+    when = timezone.now() if at_once else booked_for
+    payment_turn.using(run_after=when).enqueue(payment_id, booked_for.isoformat(), has_slot=has_slot)
 
 
 def wake_key_fetch(account_id: int) -> None:

@@ -56,7 +56,7 @@ def sweep() -> int:
     now = timezone.now()
     wakes: tuple[tuple[Any, Callable[[int, datetime], None]], ...] = (
         (Refund.objects, partial(jobs.wake, at_once=True)),
-        (Payment.objects, jobs.wake_payment),
+        (Payment.objects, partial(jobs.wake_payment, at_once=True)),
     )
     n_found = 0
     for rows, wake in wakes:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from refunds import jobs
 from refunds.models import Payment, Refund, Status
 from refunds.services.actor import WORKER
 from refunds.services.due import ask_again, pause, take_ticket
+from refunds.services.pace import slot_for
 from refunds.services.send import send_refund
 from refunds.services.settle import look_up_payment, settle_refund
 from refunds.services.steps import locked, take_step
@@ -18,13 +23,16 @@ TROUBLES_BEFORE_A_CALL = 5
 TROUBLE = "Something in the desk itself goes wrong with this refund again and again; the worker's log says what."
 
 
-def take_turn(refund_id: int, booked_for: datetime) -> None:
-    """Send it or ask about it. A ticket that the row has moved past does nothing."""
-    if not take_ticket(Refund.objects.filter(pk=refund_id), booked_for):
+def take_turn(refund_id: int, booked_for: datetime, *, has_slot: bool = False) -> None:
+    """Send it or ask about it. A ticket that the row has moved past does nothing; `has_slot`: it is for a slot."""
+    row = Refund.objects.filter(pk=refund_id)
+    if not take_ticket(row, booked_for):
         return
-    status = Refund.objects.values_list("status", flat=True).get(pk=refund_id)
     try:
-        if status == Status.APPROVED:
+        refund = row.select_related("payment", "account", "retry_of").get()
+        if slot := slot_for(refund, booked_for if has_slot else None):
+            _come_back(row, refund, slot, partial(jobs.wake, refund_id))
+        elif refund.status == Status.APPROVED:
             send_refund(refund_id)
         else:
             settle_refund(refund_id)
@@ -33,9 +41,22 @@ def take_turn(refund_id: int, booked_for: datetime) -> None:
         raise
 
 
-def take_payment_turn(payment_id: int, booked_for: datetime) -> None:
-    if take_ticket(Payment.objects.filter(pk=payment_id), booked_for):
+def take_payment_turn(payment_id: int, booked_for: datetime, *, has_slot: bool = False) -> None:
+    row = Payment.objects.filter(pk=payment_id)
+    if not take_ticket(row, booked_for):
+        return
+    payment = row.select_related("account").get()
+    if slot := slot_for(payment, booked_for if has_slot else None):
+        _come_back(row, payment, slot, partial(jobs.wake_payment, payment_id))
+    else:
         look_up_payment(payment_id)
+
+
+@transaction.atomic
+def _come_back(row: Any, seen: Refund | Payment, slot: datetime, wake: Callable[..., None]) -> None:
+    """Book it for its slot, unless somebody has booked it anew meanwhile."""
+    if row.filter(ask_at=seen.ask_at).update(ask_at=slot):
+        transaction.on_commit(lambda: wake(slot, has_slot=True), robust=True)
 
 
 @transaction.atomic

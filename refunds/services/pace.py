@@ -1,0 +1,49 @@
+"""The cap on an account's calls per second: each turn takes a slot, and comes back for one that is further away."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from refunds import accounts
+from refunds.models import Account, Payment, Refund, Status
+from refunds.services.orders import gateway_for
+from refunds.services.send import obstacle
+
+SHORT = timedelta(seconds=1)  # so long a turn waits itself
+LATE = timedelta(seconds=2)  # a slot that was booked and then missed by more is lost
+
+
+def slot_for(row: Refund | Payment, booked: datetime | None) -> datetime | None:
+    """None when the turn may go on now; else the moment of its slot, which is its own when it comes back then.
+
+    `booked` is the slot that this turn was given earlier.
+    """
+    between = accounts.between_calls(row.account.slug)
+    if between is None or (isinstance(row, Refund) and row.status == Status.APPROVED and obstacle(row)):
+        return None
+    now = timezone.now()
+    slot = booked if booked and booked > now - LATE else take_slot(row.account_id, between * _n_calls(row))
+    if slot > now + SHORT:
+        return slot
+    time.sleep(max(slot - now, timedelta()).total_seconds())
+    return None
+
+
+def take_slot(account_id: int, length: timedelta) -> datetime:
+    """The next free moment, taken by one conditional UPDATE; who was overtaken looks again."""
+    row = Account.objects.filter(pk=account_id)
+    while True:
+        taken = row.values_list("next_call_at", flat=True).get()
+        slot = max(timezone.now(), taken or timezone.now())
+        if row.filter(next_call_at=taken).update(next_call_at=slot + length) == 1:
+            return slot
+
+
+def _n_calls(row: Refund | Payment) -> int:
+    """An order is two calls where they are asked before what they show."""
+    if isinstance(row, Payment) or row.status != Status.APPROVED:
+        return 1
+    return 2 if gateway_for(row.account).looks_before else 1
