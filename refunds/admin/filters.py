@@ -22,6 +22,7 @@ class Mine(SimpleListFilter):
             ("decide", "Waiting for my decision"),
             ("asked", "I asked for it"),
             ("returned", "Returned to me"),
+            ("alarm", "I asked for it, and somebody has to look"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
@@ -33,6 +34,8 @@ class Mine(SimpleListFilter):
                 return queryset.filter(requested_by=me)
             case "returned":
                 return queryset.filter(requested_by=me, status="returned")
+            case "alarm":
+                return queryset.filter(requested_by=me).exclude(needs_attention="")
         return queryset
 
 

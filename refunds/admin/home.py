@@ -44,6 +44,7 @@ def home(request: DeskRequest, context: dict[str, Any]) -> dict[str, Any]:
             _pile("Returned to you with a question", own.filter(status="returned"), "?for_me=returned", "waiting")
         )
         piles.append(_pile("Yours, waiting for approval", own.filter(status="requested"), "?for_me=asked", "moving"))
+        piles.append(_pile("Yours, and Finance looks", own.exclude(needs_attention=""), "?for_me=alarm", "alarm"))
     if user.has_perm("refunds.view_refund"):
         stuck = Refund.objects.exclude(needs_attention="")
         piles.append(_pile("Finance has to look", stuck, "?attention=needed", "alarm"))
