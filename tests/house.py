@@ -114,16 +114,21 @@ def live_server(django_db_setup: None, live_server: Any) -> Any:
     return live_server
 
 
+def point_at(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our accounts, one at each gateway, belong to this sandbox; it may start later."""
+    for name, value in QUICK.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GATEWAY_ACCOUNTS", ",".join(f"{slug}:{name}" for name, slug in ACCOUNTS.items()))
+    for gateway in sandbox.simulators:
+        for name, value in sandbox.credentials(gateway).items():
+            monkeypatch.setenv(f"{prefix_of(ACCOUNTS[gateway])}_{name}", value)
+
+
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """The sandbox gateways on a free port, thirty times as quick as in the demo, with our account pointed at them."""
     with Sandbox(pace=1 / 30) as sandbox:
-        for name, value in QUICK.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("GATEWAY_ACCOUNTS", ",".join(f"{slug}:{name}" for name, slug in ACCOUNTS.items()))
-        for gateway in sandbox.simulators:
-            for name, value in sandbox.credentials(gateway).items():
-                monkeypatch.setenv(f"{prefix_of(ACCOUNTS[gateway])}_{name}", value)
+        point_at(sandbox, monkeypatch)
         yield sandbox
 
 

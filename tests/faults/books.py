@@ -1,0 +1,54 @@
+"""Whether what is stored of some payments fits together: sums, statuses, journal, approvals and orders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+from gateways.registry import gateway_class
+from refunds import policy
+from refunds.models import Approval, Attempt, Event, Payment, Refund
+from refunds.models.refund import AT_THE_GATEWAY, HOLDING
+
+
+def faults(payments: Collection[int]) -> list[str]:
+    """A line for all that is wrong, with the kind of wrong in front: "sums: …"."""
+    refunds = list(Refund.objects.filter(payment__in=payments))
+    return [*_of_payments(payments, refunds), *_of_refunds(refunds)]
+
+
+def _of_payments(payments: Collection[int], refunds: list[Refund]) -> Iterator[str]:
+    lines = Counter(Event.objects.filter(payment__in=payments, refund=None).values_list("payment", flat=True))
+    for payment in Payment.objects.filter(pk__in=payments).select_related("account"):
+        ours = [refund for refund in refunds if refund.payment_id == payment.pk]
+        held = sum(refund.amount for refund in ours if refund.status in HOLDING)
+        refunded = sum(refund.amount for refund in ours if refund.status == "succeeded")
+        if (payment.held, payment.refunded) != (held, refunded):
+            yield f"sums: {payment} says {payment.held}, {payment.refunded}; its refunds say {held}, {refunded}"
+        if max(held, payment.held) + max(refunded, payment.refunded) > payment.captured:
+            yield f"over: {payment.captured} was captured of {payment}, {held} + {refunded} is spoken for"
+        if payment.version - 1 != lines[payment.pk]:
+            yield f"journal: {payment} is at version {payment.version}, with {lines[payment.pk]} lines"
+        n_on_their_way = sum(refund.status in AT_THE_GATEWAY for refund in ours)
+        if n_on_their_way > 1 and not gateway_class(payment.account.gateway).can.several:
+            yield f"slot: {n_on_their_way} refunds of {payment} are on their way"
+
+
+def _of_refunds(refunds: list[Refund]) -> Iterator[str]:
+    written: dict[int, list[tuple[int, str]]] = {refund.pk: [] for refund in refunds}
+    lines = Event.objects.filter(refund__in=refunds).order_by("sequence", "pk")
+    for pk, sequence, status in lines.values_list("refund", "sequence", "to_status"):
+        written[pk].append((sequence, status))
+    approvals = Counter(Approval.objects.filter(refund__in=refunds).values_list("refund", "revision"))
+    opened = Attempt.objects.filter(refund__in=refunds, kind="send", outcome="open")
+    orders = Counter(opened.values_list("refund", flat=True))
+    for refund in refunds:
+        sequences, statuses = zip(*written[refund.pk], strict=True)
+        if sequences != tuple(range(1, refund.version + 1)):
+            yield f"journal: {refund} is at version {refund.version}, with lines {sequences}"
+        if statuses[-1] != refund.status:
+            yield f"journal: {refund} is {refund.status}, its last line says {statuses[-1]}"
+        if approvals[refund.pk, refund.revision] > policy.APPROVALS_NEEDED:
+            yield f"approvals: {refund} was approved {approvals[refund.pk, refund.revision]} times"
+        if orders[refund.pk] > 1:
+            yield f"orders: {refund} has {orders[refund.pk]} open ones"

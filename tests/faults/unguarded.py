@@ -1,0 +1,57 @@
+"""Guards of the product, each taken away by one function: what it guarded must then go wrong in a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from refunds.models import Approval, Attempt, Event, Payment, Refund
+from refunds.services import request, steps
+
+
+def no_locks() -> None:
+    """Neither row locks (PostgreSQL) nor a writer's transaction that keeps all others out (SQLite)."""
+    transaction.Atomic.__enter__ = lambda self: None
+    transaction.Atomic.__exit__ = lambda self, *_: None
+    QuerySet.select_for_update = lambda self, *_, **__: self
+
+
+def no_comparison() -> None:
+    """A step is written whatever stands there by now."""
+
+    def write(refund: Refund, was: str, changes: dict[str, Any]) -> None:
+        row = Refund.objects.filter(pk=refund.pk)
+        row.update(status=refund.status, version=F("version") + 1, **changes)
+        refund.version += 1
+        for name, value in changes.items():
+            setattr(refund, name, value)
+
+    steps._compare_and_set = write
+
+
+def no_condition() -> None:
+    """The free amount is read, compared, and written later."""
+
+    def hold(payment: Payment, amount: int, seen_free: int) -> None:
+        if payment.free >= amount:
+            Payment.objects.filter(pk=payment.pk).update(held=F("held") + amount)
+
+    request._hold = hold
+
+
+def no_slot() -> None:
+    """The index that lets one refund of a payment be at its gateway does not see a claimed one."""
+    compare_and_set = steps._compare_and_set
+
+    def write(refund: Refund, was: str, changes: dict[str, Any]) -> None:
+        compare_and_set(refund, was, {**changes, "exclusive": False})
+
+    steps._compare_and_set = write
+
+
+def no_unique() -> None:
+    """What a unique index refuses is left out in silence: a line, an approval, an attempt."""
+    for model in (Approval, Attempt, Event):
+        model.save = lambda row, **_: type(row)._base_manager.bulk_create([row], ignore_conflicts=True)
