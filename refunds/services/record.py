@@ -96,7 +96,8 @@ def _learned(hearing: Hearing) -> dict[str, Any]:
         "identifiers": " ".join(text for text in ids if text),
     }
     if update.occurred_at:
-        learned["said_at"] = min(update.occurred_at, timezone.now())  # a clock that is ahead must not deafen us
+        said_at = min(update.occurred_at, timezone.now())  # a clock that is ahead must not deafen us
+        learned["said_at"] = max(said_at, refund.said_at or said_at)  # nor may a list that lags turn time back
     return learned
 
 

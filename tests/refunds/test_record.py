@@ -14,6 +14,7 @@ from gateways.money import Money
 from refunds import services
 from refunds.models import Attempt, Event, Payment, Refund, Status
 from refunds.services.actor import WORKER, Mouth
+from refunds.services.confirm import confirm
 from refunds.services.steps import locked, take_step
 from tests.builders import again, approved, ask
 
@@ -159,6 +160,17 @@ def test_an_older_word_is_only_evidence() -> None:
     refund = hear(standing_in(S.PROCESSING), Outcome.SUCCEEDED, Mouth.LOOK_UP, occurred_at=NOON)
     refund = hear(refund, Outcome.FAILED, Mouth.LOOK_UP, occurred_at=NOON - timedelta(hours=1))
     assert refund.status == "succeeded"
+
+
+def test_a_look_up_that_lags_behind_does_not_turn_their_time_back() -> None:
+    refund = hear(standing_in(S.PROCESSING), Outcome.FAILED, Mouth.WEBHOOK, occurred_at=NOON)
+    earlier = NOON - timedelta(hours=1)
+    with transaction.atomic():
+        confirm(locked(refund.pk), word(refund, Outcome.SUCCEEDED, occurred_at=earlier))
+    assert again(refund).status == "unknown", "the amount is held again, and a person is called"
+    refund = hear(refund, Outcome.SUCCEEDED, Mouth.WEBHOOK, occurred_at=earlier, code="LATE")
+    assert (refund.status, refund.said_at) == ("unknown", NOON), "their latest word is still that it failed"
+    assert hear(refund, Outcome.FAILED, Mouth.LOOK_UP, occurred_at=NOON, code="NO").status == "failed"
 
 
 def test_an_unknown_word_without_a_reference_stays_unknown_and_calls_a_person() -> None:
