@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+from django.db.models import F
+
 from gateways.registry import gateway_class
 from refunds import policy
 from refunds.models import Approval, Attempt, Event, Payment, Refund
 from refunds.models.refund import AT_THE_GATEWAY, HOLDING
 
+OVER = ("succeeded", "failed", "reversed")
+
 
 def faults(payments: Collection[int]) -> list[str]:
     """A line for all that is wrong, with the kind of wrong in front: "sums: …"."""
     refunds = list(Refund.objects.filter(payment__in=payments))
-    return [*_of_payments(payments, refunds), *_of_refunds(refunds)]
+    return [*_of_payments(payments, refunds), *_of_refunds(refunds), *_of_moves(refunds)]
 
 
 def _of_payments(payments: Collection[int], refunds: list[Refund]) -> Iterator[str]:
@@ -32,6 +36,15 @@ def _of_payments(payments: Collection[int], refunds: list[Refund]) -> Iterator[s
         n_on_their_way = sum(refund.status in AT_THE_GATEWAY for refund in ours)
         if n_on_their_way > 1 and not gateway_class(payment.account.gateway).can.several:
             yield f"slot: {n_on_their_way} refunds of {payment} are on their way"
+
+
+def _of_moves(refunds: list[Refund]) -> Iterator[str]:
+    """What is over moves again only on a look-up: what was paid comes back, what was not paid is in doubt."""
+    moved = Event.objects.filter(refund__in=refunds, from_status__in=OVER).exclude(to_status=F("from_status"))
+    for line in moved:
+        wanted = "reversed" if line.from_status == "succeeded" else "unknown"
+        if (line.to_status, line.source) != (wanted, Event.Source.LOOK_UP):
+            yield f"regress: {line} of {line.refund_id}, {line.from_status} → {line.to_status} by {line.source}"
 
 
 def _of_refunds(refunds: list[Refund]) -> Iterator[str]:

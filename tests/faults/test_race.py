@@ -197,9 +197,9 @@ MODES = {
 
 def wrongs(mode: Mode, sandbox: Sandbox, off: Sequence[Callable[[], None]] = ()) -> Iterator[str]:
     """All that goes wrong, with the kind of wrong in front."""
-    begun = mode.begins()
     with Players(mode.steps, off) as players:
         sandbox.start()
+        begun = mode.begins()
         for first in range(0, mode.rounds, BATCH):
             rounds = copies(begun, range(first, min(first + BATCH, mode.rounds)))
             said = players.play(rounds)
