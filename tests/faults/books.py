@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from typing import Any
 
-from django.db.models import F
+from django.db.models import DateTimeField, F
 
 from gateways.registry import gateway_class
 from refunds import policy
-from refunds.models import Approval, Attempt, Event, Payment, Refund
+from refunds.models import Approval, Attempt, Delivery, Event, Payment, Refund, UnmatchedRefund
 from refunds.models.refund import AT_THE_GATEWAY, HOLDING
 
+NAMES = (
+    "public_id",
+    "reference",
+    "key",
+    "identifiers",
+    "details",
+    "order",
+    "body_digest",
+    "before",
+    "text",
+    "data",
+    "heard",
+    "headers",
+    "body",
+    "digest",
+    "why",
+)
 OVER = ("succeeded", "failed", "reversed")
 
 
@@ -65,3 +83,25 @@ def _of_refunds(refunds: list[Refund]) -> Iterator[str]:
             yield f"approvals: {refund} was approved {approvals[refund.pk, refund.revision]} times"
         if orders[refund.pk] > 1:
             yield f"orders: {refund} has {orders[refund.pk]} open ones"
+
+
+def dump(payment: Payment | None = None) -> list[dict[str, Any]]:
+    """Every row of the desk without its number and its moments; of one payment also without all names."""
+    whose = {} if payment is None else {"payment": payment.pk}
+    rows: list[Any] = list(Payment.objects.filter(pk=payment.pk) if payment else Payment.objects.order_by("pk"))
+    for kind in (Refund, Event, UnmatchedRefund):
+        rows += kind.objects.filter(**whose).order_by("pk")
+    for kind in (Attempt, Approval, Delivery):
+        rows += kind.objects.filter(**{f"refund__{name}": pk for name, pk in whose.items()}).order_by("pk")
+    return [_plain(row, without=NAMES if payment else ()) for row in rows]
+
+
+def _plain(row: Any, without: Collection[str]) -> dict[str, Any]:
+    """Of a moment or a link only whether there is one."""
+    fields = [field for field in row._meta.concrete_fields if not field.primary_key and field.name not in without]
+    told = {field.name: getattr(row, field.attname) for field in fields}
+    bare = {field.name for field in fields if field.is_relation or isinstance(field, DateTimeField)}
+    return {
+        "row": type(row).__name__,
+        **{name: told[name] is not None if name in bare else told[name] for name in told},
+    }

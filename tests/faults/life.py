@@ -117,15 +117,15 @@ class Life:
     def _as_of(self, word: str) -> Any:
         return replace(self.theirs, status=word, changed_at=self.theirs.created_at + WORDS.index(word) * 600_000)
 
-    def letter(self, word: str) -> Letter:
-        """The webhook with this word, as it would come over the wire."""
-        return self.simulator.letter(self._as_of(word), word, False)
+    def letter(self, word: str, **of_another: str) -> Letter:
+        """The webhook with this word, as it would come over the wire; `of_another` refund it may speak instead."""
+        return self.simulator.letter(replace(self._as_of(word), **of_another), word, False)
 
-    def deliver(self, letter: Letter) -> None:
+    def deliver(self, letter: Letter) -> int:
+        """The HTTP status with which our door answers."""
         headers, body = dict(letter[0]), letter[1]
         request = RequestFactory().generic("POST", "/", body, headers.pop("Content-Type"), headers=headers)
-        answer = webhooks.receive(request, ACCOUNTS[self.gateway])
-        assert answer.status_code == 200, answer.status_code
+        return webhooks.receive(request, ACCOUNTS[self.gateway]).status_code
 
     # --- Until it is quiet ---
 
@@ -133,11 +133,11 @@ class Life:
         """What it comes to once all is quiet. What stands alike comes to the same end, so that is played once."""
         if (now_is := self._state()) not in self._ends:
             with rolled_back(self):
-                self._rest(truth)
+                self.rest(truth)
                 self._ends[now_is] = self._dump()
         return self._ends[now_is]
 
-    def _rest(self, truth: str) -> None:
+    def rest(self, truth: str) -> None:
         """Whatever is due is done when it is due, while they always show the same."""
         self.stands(truth)
         for _ in range(MOST_TURNS):
@@ -205,7 +205,11 @@ CRASH = Message("the worker dies, and its claim runs out", _die)
 
 def says(word: str) -> Message:
     """The webhook with this word comes in."""
-    return Message(f"webhook: {word}", lambda life: life.deliver(life.letters[word]), word)
+
+    def come(life: Life) -> None:
+        assert life.deliver(life.letters[word]) == 200
+
+    return Message(f"webhook: {word}", come, word)
 
 
 def shows(word: str, meanwhile: Message | None = None) -> Message:
