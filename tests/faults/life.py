@@ -5,6 +5,7 @@ Connectors, simulators and the door for webhooks are the real ones; only the soc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from gateways.http import HttpClient, Response
 from gateways.sandbox import Sandbox
 from gateways.sandbox.simulator import Request
 from refunds import services, webhooks
-from refunds.models import Account, Attempt, Delivery, Payment, Refund
+from refunds.models import Account, Attempt, Delivery, Payment, Refund, UnmatchedRefund
 from refunds.services import send
 from refunds.services.orders import gateway_for
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
@@ -34,6 +35,7 @@ WORDS = ("", "processing", "succeeded", "failed")  # in the order in which a gat
 Letter = tuple[dict[str, str], bytes]
 # Where it stands and whether a person is called; then all that may not depend on the order in which things came.
 End = tuple[tuple[str, bool], tuple[tuple[str, Any], ...]]
+Ends = dict[End, tuple[int, tuple[str, ...]]]  # what orders come to, with their number and an example
 
 
 class Died(BaseException):
@@ -61,7 +63,7 @@ class Life:
         self.answer: Response | None = None
         self.is_heard: bool | None = None
         self.meanwhile: Message | None = None
-        self._ends: dict[tuple[Any, ...], End] = {}
+        self.ends: dict[str, Ends] = {}
         point_at(self.sandbox, monkeypatch)
         monkeypatch.setattr(HttpClient, "send", lambda http, *call, **more: self._sent(http, *call, **more))
         monkeypatch.setattr(timezone, "now", self.clock.now)
@@ -129,14 +131,6 @@ class Life:
 
     # --- Until it is quiet ---
 
-    def end(self, truth: str) -> End:
-        """What it comes to once all is quiet. What stands alike comes to the same end, so that is played once."""
-        if (now_is := self._state()) not in self._ends:
-            with rolled_back(self):
-                self.rest(truth)
-                self._ends[now_is] = self._dump()
-        return self._ends[now_is]
-
     def rest(self, truth: str) -> None:
         """Whatever is due is done when it is due, while they always show the same."""
         self.stands(truth)
@@ -148,17 +142,19 @@ class Life:
             services.take_turn(refund.pk, refund.ask_at)
         raise AssertionError(f"It does not come to rest: {refund.status}, {refund.needs_attention}")
 
-    def _state(self) -> tuple[Any, ...]:
+    def state(self) -> tuple[Any, ...]:
         """All that the future depends on but the time of day."""
         refund = Refund.objects.filter(pk=self.refund.pk).values().get()
+        payment = Payment.objects.filter(pk=self.refund.payment_id).values().get()
         times = ("ask_at", "lease_until", "final_at", "sent_at")
-        row = {**refund, **{name: refund[name] is None for name in times}}
+        rows = [{**row, **{name: row.get(name) is None for name in times}} for row in (refund, payment)]
         attempts = self.refund.attempts.values_list("kind", "outcome", "fence")
         heard = self.refund.events.exclude(heard="").values_list("heard", flat=True).order_by("heard")
         deliveries = Delivery.objects.values_list("digest", "result").order_by("digest")
-        return (str(row), *attempts, *heard, *deliveries)
+        return (str(rows), *attempts, *heard, *deliveries, UnmatchedRefund.objects.count())
 
-    def _dump(self) -> End:
+    def end(self) -> End:
+        """How it stands, to be compared with the end of another order."""
         refund = again(self.refund)
         sent = refund.attempts.filter(kind="send")
         all_else = {
@@ -224,22 +220,32 @@ def shows(word: str, meanwhile: Message | None = None) -> Message:
     return Message(f"look-up: {word}" + (f" ({meanwhile.name} meanwhile)" if meanwhile else ""), look, word, shows=True)
 
 
-def orders_of(
-    life: Life, messages: Sequence[Message], *, lag: bool, played: tuple[Message, ...] = ()
-) -> Iterator[tuple[str, ...]]:
-    """Play the messages in every order, each from the beginning; equal ones are not told apart.
+def ends_of(life: Life, truth: str, messages: Sequence[Message], *, lag: bool, latest: int = 0) -> Ends:
+    """Play the messages in every order, each from the beginning, until all is quiet; equal ones are not told apart.
 
-    Only where look-ups `lag` can one show less than was said before.
+    Orders that have led to the same state go on alike, so what follows is played once, unless EVERY_ORDER is set.
+    Only where look-ups `lag` can one show less than was told before.
     """
+    state = (latest, sorted(message.name for message in messages), life.state())
+    if (known := life.ends.get(str(state))) and not os.environ.get("EVERY_ORDER"):
+        return known
+    ends: Ends = {}
     if not messages:
-        yield tuple(message.name for message in played)
-    latest = max((WORDS.index(message.word) for message in played), default=0)
+        with rolled_back(life):
+            life.rest(truth)
+            ends[life.end()] = (1, ())
     for n, message in enumerate(messages):
         if message in messages[:n] or (message.shows and not lag and WORDS.index(message.word) < latest):
             continue
+        left = [*messages[:n], *messages[n + 1 :]]
         with rolled_back(life):
             message.play(life)
-            yield from orders_of(life, [*messages[:n], *messages[n + 1 :]], lag=lag, played=(*played, message))
+            then = ends_of(life, truth, left, lag=lag, latest=max(latest, WORDS.index(message.word)))
+        for end, (n_orders, order) in then.items():
+            n_known, example = ends.get(end, (0, (message.name, *order)))
+            ends[end] = (n_known + n_orders, example)
+    life.ends[str(state)] = ends
+    return ends
 
 
 @contextmanager

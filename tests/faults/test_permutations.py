@@ -10,7 +10,7 @@ import pytest
 from gateways.contract import Webhooks
 from gateways.registry import gateway_class
 from tests.builders import ACCOUNTS
-from tests.faults.life import ANSWER, CRASH, NO_ANSWER, Life, Message, orders_of, says, shows
+from tests.faults.life import ANSWER, CRASH, NO_ANSWER, Life, Message, ends_of, says, shows
 
 pytestmark = pytest.mark.django_db
 
@@ -72,11 +72,11 @@ def test_every_order_leads_to_one_end(
 ) -> None:
     story = STORIES[name]
     life = Life(gateway, story.amount, monkeypatch)
-    played = {order: life.end(story.truth) for order in orders_of(life, story.messages, lag=story.lag)}
-    trials(len(played))
-    unheard_of = {end: order for order, (end, _) in played.items() if end not in story.ends}
+    ends = ends_of(life, story.truth, story.messages, lag=story.lag)
+    trials(sum(n_orders for n_orders, _ in ends.values()))
+    unheard_of = {stands: order for (stands, _), (_, order) in ends.items() if stands not in story.ends}
     assert unheard_of == {}
-    all_else = {what: order for order, (_, what) in played.items()}
+    all_else = {what: order for (_, what), (_, order) in ends.items()}
     assert len(all_else) == 1, "\n".join(f"{dict(what)} after {order}" for what, order in all_else.items())
     end = dict(next(iter(all_else)))
     assert (end["carried out there"], end["paid there"], end["wrong"]) == (1, int(story.amount != FAILS), ())
