@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from gateways.contract import Gateway, Outcome, RefundOrder
 from gateways.errors import NoAnswer, NotSent
+from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Attempt, Refund, Status
@@ -242,8 +243,11 @@ def _into_doubt(refund: Refund, text: str, retry_after: timedelta | None = None)
     now_is = locked(refund.pk)
     if now_is.status != Status.SENDING or now_is.fence != refund.fence:
         return
-    ask_at = max(first_ask(now_is) or timezone.now(), timezone.now() + (retry_after or timedelta()))
-    take_step(now_is, "no answer", WORKER, move=now_is.doubt, text=text, ask_at=ask_at, asks=0)
+    # Where the same order is the way to ask, each one without an answer makes the next one wait longer.
+    asks = now_is.attempts.filter(kind=Attempt.Kind.SEND).count() - 1
+    wait = pause(now_is, asks) if gateway_class(now_is.account.gateway).poll_plan else timedelta()
+    ask_at = timezone.now() + max(wait, retry_after or timedelta())
+    take_step(now_is, "no answer", WORKER, move=now_is.doubt, text=text, ask_at=ask_at, asks=asks)
 
 
 @transaction.atomic

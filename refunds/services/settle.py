@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -64,14 +65,17 @@ def settle_refund(refund_id: int) -> None:
             _call_to(refund, "cannot be asked", str(trouble)[:300])
         ask_again(_loaded(refund_id), timezone.now() + CONFIGURE_PAUSE)
         return
-    wait = timedelta()
+    looked = Looked()
     if cancel_is_due(refund):
         cancel_at_gateway(refund, gateway)
     elif can_be_asked(refund):
-        wait = _look_up(refund, gateway)
-    elif again(refund, gateway).is_safe:
-        send_refund(refund_id)  # the same order under the same key is the way to ask
-    _book_the_next(refund_id, wait)
+        looked = _look_up(refund, gateway)
+    else:  # the same order under the same key is the way to ask
+        looked = Looked(may_go_again=again(refund, gateway).is_safe)
+    if looked.may_go_again:
+        send_refund(refund_id, seen=refund.version)  # which books its own next ask
+    else:
+        _book_the_next(refund, looked)
 
 
 def look_up_payment(payment_id: int) -> None:
@@ -134,8 +138,16 @@ def _loaded(refund_id: int) -> Refund:
     return Refund.objects.select_related("payment", "account", "reason").get(pk=refund_id)
 
 
-def _look_up(refund: Refund, gateway: Gateway) -> timedelta:
-    """Returns how long they asked us to wait before the next one."""
+@dataclass(frozen=True)
+class Looked:
+    """What came of asking: whether they answered, how long they want to be left alone, may the same order go again."""
+
+    is_heard: bool = True
+    wait: timedelta = timedelta()
+    may_go_again: bool = False
+
+
+def _look_up(refund: Refund, gateway: Gateway) -> Looked:
     order = order_as_sent(refund)
     # Absence counts for a repeat only if the order must have arrived before we looked.
     had_arrived = again(refund, gateway).is_safe
@@ -147,7 +159,7 @@ def _look_up(refund: Refund, gateway: Gateway) -> timedelta:
     except (NotSent, NoAnswer) as accident:
         _look_up_failed(refund, gateway, attempt, accident)
         breaker.note_accident(refund.account, gateway, str(accident))
-        return accident.retry_after or timedelta()
+        return Looked(is_heard=False, wait=accident.retry_after or timedelta())
     breaker.note_answer(refund.account)
     update = _believed(find(updates, refund, order.before), refund)
     with transaction.atomic():
@@ -157,9 +169,8 @@ def _look_up(refund: Refund, gateway: Gateway) -> timedelta:
         if update is None and len(several := candidates(updates, refund, order.before)) > 1:
             _ask_which(refund.pk, several)
     _take_in_the_others(refund.payment, updates, gateway)
-    if update is None and had_arrived and again(_loaded(refund.pk), gateway).is_safe:
-        send_refund(refund.pk)
-    return timedelta()
+    is_absent = update is None and had_arrived
+    return Looked(may_go_again=is_absent and again(_loaded(refund.pk), gateway).is_safe)
 
 
 def _believed(update: RefundUpdate | None, refund: Refund) -> RefundUpdate | None:
@@ -224,12 +235,13 @@ def _take_in_the_others(payment: Payment, updates: Sequence[RefundUpdate], gatew
             keep_unmatched(payment.account, update, NOT_TAKEN_IN, payment=payment)
 
 
-def _book_the_next(refund_id: int, wait: timedelta) -> None:
+def _book_the_next(was: Refund, looked: Looked) -> None:
     """The next look-up by the gateway's plan; past its end it goes on, and a person is called."""
-    refund = _loaded(refund_id)
-    if not (refund.status in AT_THE_GATEWAY or refund.to_confirm):
-        if refund.ask_at and refund.status != Status.APPROVED:
-            Refund.objects.filter(pk=refund_id, version=refund.version).update(ask_at=None)
+    refund = _loaded(was.pk)
+    # Somebody has knocked about one that is over, or a person has asked: a look-up that failed is no answer.
+    if not (refund.status in AT_THE_GATEWAY or refund.to_confirm or not looked.is_heard):
+        if refund.ask_at == was.ask_at and refund.status != Status.APPROVED:  # else somebody has knocked meanwhile
+            Refund.objects.filter(pk=was.pk, version=refund.version, ask_at=was.ask_at).update(ask_at=None)
         return
     if refund.status == Status.SENDING:
         return
@@ -238,8 +250,8 @@ def _book_the_next(refund_id: int, wait: timedelta) -> None:
         return
     if refund.asks >= len(gateway_class(refund.account.gateway).poll_plan) and not refund.needs_attention:
         _call_to(refund, "no final word", NO_WORD)
-        refund = _loaded(refund_id)
-    ask_again(refund, timezone.now() + max(pause(refund, refund.asks), wait))
+        refund = _loaded(was.pk)
+    ask_again(refund, timezone.now() + max(pause(refund, refund.asks), looked.wait))
 
 
 @transaction.atomic
