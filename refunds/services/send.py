@@ -39,11 +39,15 @@ WAIT = timedelta(minutes=1)
 TRIES_BEFORE_A_CALL = 8
 
 
-def send_refund(refund_id: int) -> None:
-    """Approved or unknown → sending → what the gateway says. Talks to the gateway, so never inside a transaction."""
+def send_refund(refund_id: int, *, seen: int | None = None) -> None:
+    """Approved or unknown → sending → what the gateway says. Talks to the gateway, so never inside a transaction.
+
+    What is unknown goes out again only at the version `seen`, at which it was found that it may: a job that slept
+    through a first order must not repeat it unasked.
+    """
     probe = breaker.take_probe(refund_id)
     try:
-        if refund := _claim(refund_id, is_probe=probe is not None):
+        if refund := _claim(refund_id, seen, is_probe=probe is not None):
             _send(refund)
     finally:
         breaker.give_back(probe)
@@ -109,13 +113,13 @@ def _one_on_its_way(refund: Refund) -> Refund | None:
 
 
 @transaction.atomic
-def _claim(refund_id: int, *, is_probe: bool) -> Refund | None:
+def _claim(refund_id: int, seen: int | None, *, is_probe: bool) -> Refund | None:
     """Approved (or unknown, where it may be repeated) → sending, for one worker, until its lease ends."""
     refund = locked(refund_id)
     if refund.status == Status.APPROVED and (why := policy.why_not_approved(refund)):
         _void_the_approval(refund, why)
         return None
-    if refund.status not in (Status.APPROVED, Status.UNKNOWN):
+    if refund.status != Status.APPROVED and (refund.status != Status.UNKNOWN or refund.version != seen):
         return None
     if _why_not(refund) or (refund.status == Status.UNKNOWN and not again(refund).is_safe):
         ask_again(refund, timezone.now() + WAIT, count=False)
