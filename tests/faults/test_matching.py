@@ -236,7 +236,7 @@ def test_no_order_leaves_after_the_end_of_its_key(script: Any) -> None:
     paynow.patch.setattr(
         paynow.kind, "refund", lambda connector, order: latest.append(connector.http.not_after) or paynow.answer(order)
     )
-    services.send_refund(refund.pk)
+    services.settle_refund(refund.pk)
     assert latest == [begun + timedelta(hours=20)]
 
 

@@ -147,6 +147,16 @@ def test_what_they_have_once_spoken_of_is_never_sent_again(sandbox: Sandbox, mon
     assert again(refund).status == "unknown"
 
 
+@pytest.mark.promise("I14")
+def test_a_job_that_slept_through_the_first_order_does_not_repeat_it_unasked(sandbox: Sandbox) -> None:
+    refund = approved()
+    sandbox.tell("answer_lost")
+    services.send_refund(refund.pk)
+    long_ago(refund)
+    services.send_refund(refund.pk)  # its turn had begun while the refund was approved
+    assert (again(refund).status, len(orders(sandbox))) == ("unknown", 1)
+
+
 def test_a_repeat_waits_for_the_same_obstacles_as_a_first_order(sandbox: Sandbox) -> None:
     refund = approved()
     sandbox.tell("request_lost")
