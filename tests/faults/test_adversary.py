@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from gateways.contract import Outcome, RefundUpdate
+from gateways.contract import Nudge, Outcome, RefundUpdate
+from gateways.errors import NoAnswer
 from gateways.money import Money
 from gateways.payerly import Payerly
 from gateways.sandbox import Sandbox
@@ -245,3 +247,35 @@ def test_words_that_a_database_cannot_keep_are_refused_with_a_sentence() -> None
     for text in ("no\0thing", "x" * 2001):
         with pytest.raises(BadInput):
             services.reject_refund(refund.pk, bob(), text, seen=refund.version)
+
+
+def test_a_knock_about_a_success_outlives_a_look_up_that_fails(sandbox: Sandbox, monkeypatch: Any) -> None:
+    refund = standing_in(Status.SUCCEEDED, reference="txn-1")
+    Refund.objects.update(ask_at=timezone.now())  # a knock has booked it
+
+    def away(self: Payerly, order: Any) -> list[RefundUpdate]:
+        raise NoAnswer("They are away.")
+
+    monkeypatch.setattr(Payerly, "look_up", away)
+    services.settle_refund(refund.pk)
+    assert again(refund).ask_at is not None
+    shows(monkeypatch, word(refund, Outcome.FAILED))
+    services.settle_refund(refund.pk)
+    assert again(refund).status == "reversed"
+
+
+def test_a_knock_about_a_success_outlives_a_look_up_that_began_before_it(sandbox: Sandbox, monkeypatch: Any) -> None:
+    refund = standing_in(Status.SUCCEEDED, reference="txn-1")
+    Refund.objects.update(ask_at=timezone.now() + timedelta(hours=1))  # the ticket of the turn that looks it up
+
+    def slow(self: Payerly, order: Any) -> list[RefundUpdate]:
+        answer = [word(refund, Outcome.SUCCEEDED)]
+        services.hear_knock(make_delivery(refund.account), Nudge(refund.payment.reference))  # meanwhile
+        return answer
+
+    monkeypatch.setattr(Payerly, "look_up", slow)
+    services.settle_refund(refund.pk)
+    assert again(refund).ask_at is not None
+    shows(monkeypatch, word(refund, Outcome.FAILED))
+    services.settle_refund(refund.pk)
+    assert again(refund).status == "reversed"
