@@ -1,7 +1,7 @@
-"""What can go wrong between an order and its answer: one table for all gateways.
+"""What can go wrong between an order and its answer: one table of HTTP's faults and one of TCP's, for all gateways.
 
-Each fault is played twice, with the order carried out before it and without. What it leaves is the same for every
-gateway, since it is decided by what left the house and not by what came back.
+Each is played twice, with the order carried out before it and without. What it leaves is the same for every gateway,
+since it is decided by what left the house and not by what came back.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import gzip
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.gateways.conftest import http_answer
 
 DEADLINE = 0.4  # seconds that one call may take in these tests
 SLOWER = 1.0
+SOON = 0.02
 HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 
 
@@ -86,6 +88,112 @@ FAULTS = (
     Fault("HTTP 204", page(204, b"")),
 )
 
+
+@dataclass(frozen=True)
+class Toxic:
+    """`play` gets the open connection and the gateway's own answer to the order: that it is carried out, or its "no".
+
+    `is_heard`: all of the answer arrives in time, so it counts. `of_order`: played before the order was read whole.
+    """
+
+    name: str
+    play: Callable[[socket.socket, bytes], None]
+    is_heard: bool = False
+    of_order: bool = False
+
+
+def in_slices(line: socket.socket, answer: bytes, size: int = 40) -> None:
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for start in range(0, len(answer), size):
+        line.sendall(answer[start : start + size])
+        time.sleep(SOON / size)
+
+
+def dripping(line: socket.socket, answer: bytes) -> None:
+    for byte in answer:
+        line.sendall(bytes([byte]))
+        time.sleep(SLOWER / len(answer))
+
+
+def late(line: socket.socket, answer: bytes, seconds: float = SOON) -> None:
+    time.sleep(seconds)
+    line.sendall(answer)
+
+
+def closing_slowly(line: socket.socket, answer: bytes) -> None:
+    line.sendall(answer)
+    time.sleep(SLOWER)
+
+
+def without_its_length(answer: bytes) -> bytes:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = [text for text in head.split(b"\r\n") if not text.lower().startswith(b"content-length")]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def cut_at(share: float, end: Callable[[socket.socket], None] = lambda line: None) -> Callable[..., None]:
+    """The first part of the answer, at most all but its last byte; then the line ends."""
+
+    def play(line: socket.socket, answer: bytes) -> None:
+        line.sendall(answer[: min(int(len(answer) * share), len(answer) - 1)])
+        end(line)
+
+    return play
+
+
+def reset_after(n_bytes: int) -> Callable[..., None]:
+    """So much of the order is read, the rest never."""
+
+    def play(line: socket.socket, _: bytes) -> None:
+        line.recv(n_bytes)
+        reset(line)
+
+    return play
+
+
+TOXICS = (
+    Toxic("latency", late, is_heard=True),
+    Toxic("sliced", in_slices, is_heard=True),
+    Toxic("slow to close", closing_slowly, is_heard=True),
+    Toxic(
+        "slow to close, and of no told length", lambda line, answer: closing_slowly(line, without_its_length(answer))
+    ),
+    Toxic("latency past the deadline", lambda line, answer: late(line, answer, SLOWER)),
+    Toxic("dripping past the deadline", dripping),
+    Toxic("cut in its head", cut_at(0.1)),
+    Toxic("cut one byte short", cut_at(1)),
+    Toxic("reset in mid-answer", cut_at(0.8, reset)),
+    Toxic("reset for an answer", lambda line, _: reset(line)),
+    *(Toxic(f"reset after {n} bytes of the order", reset_after(n), of_order=True) for n in (0, 1, 120)),
+)
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port where nobody listens, and that nobody else can take meanwhile."""
+    with socket.socket() as shut:
+        shut.bind(("127.0.0.1", 0))
+        yield shut.getsockname()[1]
+
+
+@contextmanager
+def never_accepting() -> Iterator[int]:
+    """A port whose queue is full: to connect takes for ever."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for line in waiting:
+            line.setblocking(False)
+            line.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+        for line in waiting:
+            line.close()
+
+
+# What cannot be reached: nothing of an order leaves the house.
+UNREACHABLE = {"down": refusing, "no room to connect": never_accepting}
+
 # gateway → does a later look-up, or the same order again, bring it home? (carried out, not carried out)
 COMES_HOME = {
     "payerly": (True, True),  # found in the list; absent from it, the same order goes again
@@ -102,3 +210,8 @@ ORDERS = {
     "examplepay": ("POST", "/refund/create"),
     "airpay": ("POST", "/refundtxn.php"),
 }
+
+
+def is_order(gateway: str, method: str, path: str) -> bool:
+    wanted, mark = ORDERS[gateway]
+    return method == wanted and mark in path.split("?")[0] and "/cancel" not in path
