@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,17 @@ from refunds.models import Payment, Refund
 from refunds.models.refund import HOLDING
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
 from tests.faults.proxy import Proxy, proxy
-from tests.faults.table import COMES_HOME, DEADLINE, FAULTS, ORDERS, TOXICS, UNREACHABLE
+from tests.faults.table import (
+    COMES_HOME,
+    DEADLINE,
+    FAULTS,
+    ORDERS,
+    PATIENT,
+    TOXICS,
+    UNREACHABLE,
+    Fault,
+    Toxic,
+)
 from tests.faults.test_stories import OTHERWISE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,9 +40,9 @@ def test_no_gateway_is_left_out_of_the_tables() -> None:
 
 
 @pytest.fixture
-def between(gateway: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: object) -> Iterator[Proxy]:
-    settings.GATEWAY_DEADLINE_SECONDS = DEADLINE
+def between(gateway: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Proxy]:
     settings.PUBLIC_URL = ""
+    settings.GATEWAY_DEADLINE_SECONDS = PATIENT
     sandbox.desk.pace = 0
     prefix = prefix_of(ACCOUNTS[gateway])
     with proxy(gateway, sandbox.url(gateway)) as found:
@@ -47,6 +58,19 @@ def an_order(sandbox: Sandbox, gateway: str, number: int) -> Refund:
     sandbox.payment(reference, CAPTURED, simulator.currency, gateway=gateway)
     payment = make_payment(CAPTURED, simulator.currency, reference, account=make_account(ACCOUNTS[gateway]))
     return approved(payment, CAPTURED)
+
+
+def send(refund: Refund, between: Proxy, settings: Any, trouble: Fault | Toxic) -> Refund:
+    """Until it leaves the house: on a busy machine a short deadline can be over before."""
+    settings.GATEWAY_DEADLINE_SECONDS = DEADLINE if trouble.waits else PATIENT
+    n_before = between.n_orders
+    for _ in range(20):
+        services.send_refund(refund.pk)
+        if again(refund).status != "approved":
+            break
+        assert between.n_orders == n_before, f"{trouble.name}: it did go out"
+    settings.GATEWAY_DEADLINE_SECONDS = PATIENT
+    return again(refund)
 
 
 def bring_home(refund: Refund, sandbox: Sandbox) -> Refund:
@@ -74,14 +98,13 @@ def assert_home(refund: Refund, status: str, sandbox: Sandbox, n_moved: int, fau
 @pytest.mark.parametrize("acts", [True, False], ids=["carried out", "not carried out"])
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_every_fault_leaves_what_the_table_says_and_never_two_payments(
-    gateway: str, acts: bool, between: Proxy, sandbox: Sandbox, trials: Callable[[int], None]
+    gateway: str, acts: bool, between: Proxy, sandbox: Sandbox, settings: Any, trials: Callable[[int], None]
 ) -> None:
     between.acts = acts
     home = COMES_HOME[gateway][not acts]
     for number, fault in enumerate(FAULTS):
         refund, between.fault = an_order(sandbox, gateway, number), fault
-        services.send_refund(refund.pk)
-        assert again(refund).status == fault.leaves, fault.name
+        assert send(refund, between, settings, fault).status == fault.leaves, fault.name
         assert Payment.objects.get(pk=refund.payment_id).held == CAPTURED, fault.name
 
         between.fault = None
@@ -94,7 +117,7 @@ def test_every_fault_leaves_what_the_table_says_and_never_two_payments(
 @pytest.mark.parametrize("acts", [True, False], ids=["carried out", "not carried out"])
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_every_toxic_spoils_the_answer_or_leaves_it_as_it_is(
-    gateway: str, acts: bool, between: Proxy, sandbox: Sandbox, trials: Callable[[int], None]
+    gateway: str, acts: bool, between: Proxy, sandbox: Sandbox, settings: Any, trials: Callable[[int], None]
 ) -> None:
     """What arrives whole and in time is heard, be it a yes or a no; of what is spoilt, nobody knows anything."""
     toxics = [toxic for toxic in TOXICS if not (acts and toxic.of_order)]  # half an order is carried out by nobody
@@ -102,9 +125,9 @@ def test_every_toxic_spoils_the_answer_or_leaves_it_as_it_is(
         refund, between.toxic = an_order(sandbox, gateway, number), toxic
         if not acts and not toxic.of_order:
             sandbox.tell("refused", payment=refund.payment.reference)
-        services.send_refund(refund.pk)
         heard = "processing" if acts else "failed"
-        assert again(refund).status == (heard if toxic.is_heard else "unknown"), toxic.name
+        left = send(refund, between, settings, toxic).status
+        assert left == (heard if toxic.is_heard else "unknown"), toxic.name
 
         between.toxic = None
         home = COMES_HOME[gateway][not acts] or (acts and toxic.is_heard)
@@ -118,7 +141,7 @@ def test_every_toxic_spoils_the_answer_or_leaves_it_as_it_is(
 @pytest.mark.parametrize("why", UNREACHABLE)
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_what_reaches_nobody_goes_back_to_approved_and_is_sent_once(
-    gateway: str, why: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: object
+    gateway: str, why: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.GATEWAY_DEADLINE_SECONDS = DEADLINE
     refund = an_order(sandbox, gateway, 1)
@@ -126,7 +149,7 @@ def test_what_reaches_nobody_goes_back_to_approved_and_is_sent_once(
         elsewhere.setenv(f"{prefix_of(ACCOUNTS[gateway])}_URL", f"http://127.0.0.1:{port}")
         services.send_refund(refund.pk)
     assert again(refund).status == "approved"
-    settings.GATEWAY_DEADLINE_SECONDS = 5
+    settings.GATEWAY_DEADLINE_SECONDS = PATIENT
     services.send_refund(refund.pk)
     assert again(refund).status == "processing"
     assert moved(sandbox, refund) == 1
