@@ -375,3 +375,12 @@ def test_every_field_of_their_answer_can_be_found(sandbox: Sandbox) -> None:
     for value in (refund.reference, refund.details["rrn"]):
         assert value in refund.identifiers
     assert ask(refund.payment, 10).identifiers == ""
+
+
+@pytest.mark.promise("I12")
+def test_what_they_show_before_is_asked_for_once_the_claim_is_committed(sandbox: Sandbox, monkeypatch: Any) -> None:
+    """Else an order of somebody else could slip in between, and its refund be taken for ours."""
+    refund, seen = approved(), []
+    monkeypatch.setattr(Payerly, "before", lambda self, order: seen.append(again(refund).status) or {})
+    services.send_refund(refund.pk)
+    assert seen == ["sending"]
