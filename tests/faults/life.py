@@ -176,11 +176,12 @@ class Life:
 
 @dataclass(frozen=True)
 class Message:
-    """`word` is what the gateway has come to by then; a look-up `shows` it."""
+    """`word` is what a look-up `shows`, else what is said; `then` is what the gateway has come to after it."""
 
     name: str
     play: Callable[[Life], None]
     word: str = ""
+    then: str = ""
     shows: bool = False
 
 
@@ -205,7 +206,7 @@ def says(word: str) -> Message:
     def come(life: Life) -> None:
         assert life.deliver(life.letters[word]) == 200
 
-    return Message(f"webhook: {word}", come, word)
+    return Message(f"webhook: {word}", come, word, word)
 
 
 def shows(word: str, meanwhile: Message | None = None) -> Message:
@@ -217,7 +218,8 @@ def shows(word: str, meanwhile: Message | None = None) -> Message:
         services.settle_refund(life.refund.pk)
         life.meanwhile = None
 
-    return Message(f"look-up: {word}" + (f" ({meanwhile.name} meanwhile)" if meanwhile else ""), look, word, shows=True)
+    name = f"look-up: {word}" + (f" ({meanwhile.name} meanwhile)" if meanwhile else "")
+    return Message(name, look, word, meanwhile.then if meanwhile else word, shows=True)
 
 
 def ends_of(life: Life, truth: str, messages: Sequence[Message], *, lag: bool, latest: int = 0) -> Ends:
@@ -240,7 +242,7 @@ def ends_of(life: Life, truth: str, messages: Sequence[Message], *, lag: bool, l
         left = [*messages[:n], *messages[n + 1 :]]
         with rolled_back(life):
             message.play(life)
-            then = ends_of(life, truth, left, lag=lag, latest=max(latest, WORDS.index(message.word)))
+            then = ends_of(life, truth, left, lag=lag, latest=max(latest, WORDS.index(message.then)))
         for end, (n_orders, order) in then.items():
             n_known, example = ends.get(end, (0, (message.name, *order)))
             ends[end] = (n_known + n_orders, example)

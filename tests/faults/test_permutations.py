@@ -53,6 +53,9 @@ LATE = [ANSWER, paid, failed, see_it_paid, see_it_failed]
 STORIES = {
     "it succeeds": Story(SENT, PAYS, [ANSWER, paid, paid, see_it_under_way, see_it_paid], PAID),
     "it fails": Story(SPEAKS, FAILS, [ANSWER, under_way, failed, see_it_under_way, see_it_failed], DOUBTED),
+    "it fails while we look": Story(
+        SPEAKS, FAILS, [ANSWER, under_way, shows("processing", failed), failed, see_it_failed], NOT_PAID, lag=False
+    ),
     "it fails, by knocks": Story(KNOCKS, FAILS, [ANSWER, failed, failed, see_it_under_way, see_it_failed], NOT_PAID),
     "it comes back": Story(SPEAKS, COMES_BACK, [*LATE, shows("succeeded", failed)], [*DOUBTED, *REVERSED]),
     "it comes back, by knocks": Story(KNOCKS, COMES_BACK, LATE, REVERSED, lag=False),

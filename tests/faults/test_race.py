@@ -214,7 +214,7 @@ def wrongs(mode: Mode, sandbox: Sandbox, off: Sequence[Callable[[], None]] = ())
                     yield f"end: {standing} and {n_orders} orders after {words}"
 
 
-@pytest.mark.promise("I1", "I2", "I3", "I12", "I20")
+@pytest.mark.promise("I1", "I3", "I12", "I20", "I21")
 @pytest.mark.parametrize("name", MODES)
 def test_nothing_is_counted_or_sent_twice(name: str, sandbox: Sandbox, trials: Callable[[int], None]) -> None:
     trials(MODES[name].rounds)
