@@ -10,33 +10,27 @@ from django.db.models import DateTimeField, F
 
 from gateways.registry import gateway_class
 from refunds import policy
+from refunds.history.verify import Verdict, _flaws_of
 from refunds.models import Approval, Attempt, Delivery, Event, Payment, Refund, UnmatchedRefund
 from refunds.models.refund import AT_THE_GATEWAY, HOLDING
 
-NAMES = (
-    "public_id",
-    "reference",
-    "key",
-    "identifiers",
-    "details",
-    "order",
-    "body_digest",
-    "before",
-    "text",
-    "data",
-    "heard",
-    "headers",
-    "body",
-    "digest",
-    "why",
-)
+CHANCE = ("correlation", "digest")  # of a line: different each time
+OF_REFUNDS = ("public_id", "reference", "key", "identifiers", "details")
+OF_EXCHANGES = ("order", "body_digest", "before", "text", "data", "heard", "headers", "body", "why")
+NAMES = (*CHANCE, *OF_REFUNDS, *OF_EXCHANGES)
 OVER = ("succeeded", "failed", "reversed")
 
 
 def faults(payments: Collection[int]) -> list[str]:
     """A line for all that is wrong, with the kind of wrong in front: "sums: …"."""
     refunds = list(Refund.objects.filter(payment__in=payments))
-    return [*_of_payments(payments, refunds), *_of_refunds(refunds), *_of_moves(refunds)]
+    return [*_of_payments(payments, refunds), *_of_refunds(refunds), *_of_moves(refunds), *_by_verify(payments)]
+
+
+def _by_verify(payments: Collection[int]) -> Iterator[str]:
+    """What the desk's own verification finds, chains included."""
+    for _, flaws in _flaws_of(sorted(payments), Verdict()):
+        yield from (f"verify: {flaw}" for flaw in flaws)
 
 
 def _of_payments(payments: Collection[int], refunds: list[Refund]) -> Iterator[str]:
@@ -49,7 +43,7 @@ def _of_payments(payments: Collection[int], refunds: list[Refund]) -> Iterator[s
             yield f"sums: {payment} says {payment.held}, {payment.refunded}; its refunds say {held}, {refunded}"
         if max(held, payment.held) + max(refunded, payment.refunded) > payment.captured:
             yield f"over: {payment.captured} was captured of {payment}, {held} + {refunded} is spoken for"
-        if payment.version - 1 != lines[payment.pk]:
+        if payment.version != lines[payment.pk]:
             yield f"journal: {payment} is at version {payment.version}, with {lines[payment.pk]} lines"
         n_on_their_way = sum(refund.status in AT_THE_GATEWAY for refund in ours)
         if n_on_their_way > 1 and not gateway_class(payment.account.gateway).can.several:
@@ -93,7 +87,7 @@ def dump(payment: Payment | None = None) -> list[dict[str, Any]]:
         rows += kind.objects.filter(**whose).order_by("pk")
     for kind in (Attempt, Approval, Delivery):
         rows += kind.objects.filter(**{f"refund__{name}": pk for name, pk in whose.items()}).order_by("pk")
-    return [_plain(row, without=NAMES if payment else ()) for row in rows]
+    return [_plain(row, without=NAMES if payment else CHANCE) for row in rows]
 
 
 def _plain(row: Any, without: Collection[str]) -> dict[str, Any]:
@@ -101,7 +95,5 @@ def _plain(row: Any, without: Collection[str]) -> dict[str, Any]:
     fields = [field for field in row._meta.concrete_fields if not field.primary_key and field.name not in without]
     told = {field.name: getattr(row, field.attname) for field in fields}
     bare = {field.name for field in fields if field.is_relation or isinstance(field, DateTimeField)}
-    return {
-        "row": type(row).__name__,
-        **{name: told[name] is not None if name in bare else told[name] for name in told},
-    }
+    shown = {name: value is not None if name in bare else value for name, value in told.items()}
+    return {"row": type(row).__name__, **shown}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection, connections, transaction
 
 from refunds import policy
 from refunds.errors import RefundError
+from refunds.history.chain import link
 from refunds.models import Approval, Attempt, Declaration, Event, Payment, Refund
 
 FORK = multiprocessing.get_context("fork")
@@ -110,22 +111,31 @@ def copies(payment: Payment, numbers: range) -> list[Round]:
         _copy(payment, public_id=uuid.uuid4(), reference=f"{payment.reference}{number:04}") for number in numbers
     )
     rounds = [Round(one, []) for one in payments]
+    _copy_lines(Event.objects.filter(payment=payment, refund=None), [{"payment": one} for one in payments])
     for original in originals:
         refunds = Refund.objects.bulk_create(_copy(original, key=uuid.uuid4(), payment=one) for one in payments)
         for one, refund in zip(rounds, refunds, strict=True):
             one.refunds.append(refund)
-        for kind in (Event, Attempt, Declaration, Approval):
+        for kind in (Attempt, Declaration):
             rows = list(kind.objects.filter(refund=original))
-            kind.objects.bulk_create(_part(row, refund) for refund in refunds for row in rows)
+            kind.objects.bulk_create(_copy(row, refund=refund) for refund in refunds for row in rows)
+        approvals = list(original.approvals.all())
+        Approval.objects.bulk_create(
+            _copy(row, refund=refund, digest=policy.digest(refund)) for refund in refunds for row in approvals
+        )
+        _copy_lines(original.events.all(), [{"payment": refund.payment, "refund": refund} for refund in refunds])
     return rounds
 
 
-def _part(row: Any, refund: Refund) -> Any:
-    if isinstance(row, Event):
-        return _copy(row, refund=refund, payment=refund.payment)
-    if isinstance(row, Approval):
-        return _copy(row, refund=refund, digest=policy.digest(refund))
-    return _copy(row, refund=refund)
+def _copy_lines(lines: Iterable[Event], owners: Iterable[dict[str, Any]]) -> None:
+    """The lines for each owner, in a chain of its own."""
+    lines, copied = list(lines), []
+    for owner in owners:
+        previous = ""
+        for line in lines:
+            copied.append(_copy(line, **owner))
+            previous = copied[-1].digest = link(copied[-1], previous)
+    Event.objects.bulk_create(copied)
 
 
 def _copy(row: Any, **new: Any) -> Any:
