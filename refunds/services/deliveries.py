@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import partial, reduce
+from functools import reduce
 from operator import or_
 
 from django.conf import settings
@@ -107,5 +107,10 @@ def _ask_about_the_payment(account: Account, reference: str, wait: timedelta = t
     payments = Payment.objects.filter(Q(ask_at=None) | Q(ask_at__gt=at), account=account, reference=reference)
     for payment in payments:
         Payment.objects.filter(pk=payment.pk).update(ask_at=at)
-        transaction.on_commit(partial(jobs.wake_payment, payment.pk, at), robust=True)
+        _wake_once_kept(payment.pk, at)
     return bool(payments)
+
+
+def _wake_once_kept(payment_id: int, at: datetime) -> None:
+    """A function of its own, since Django can report no failed `partial`: the delivery would be answered with 500."""
+    transaction.on_commit(lambda: jobs.wake_payment(payment_id, at), robust=True)
