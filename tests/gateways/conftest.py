@@ -56,12 +56,18 @@ def read_request(line: socket.socket) -> bytes:
     """Headers and body of one request, as bytes."""
     text = b""
     while b"\r\n\r\n" not in text:
-        text += line.recv(65_536)
+        text += received(line)
     head, _, body = text.partition(b"\r\n\r\n")
     length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length")), 0)
     while len(body) < length:
-        body += line.recv(65_536)
+        body += received(line)
     return head + b"\r\n\r\n" + body
+
+
+def received(line: socket.socket) -> bytes:
+    if not (more := line.recv(65_536)):
+        raise ConnectionError("Whoever asked is gone.")  # killed in mid-sentence
+    return more
 
 
 @contextmanager
