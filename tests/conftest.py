@@ -117,10 +117,14 @@ def no_transaction_over_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def process_environment(transactional_db: None) -> dict[str, str]:
     """What a process started by a test gets, so that it works on the test's own database."""
+    return {**os.environ, "DATABASE_URL": database_url()}
+
+
+def database_url() -> str:
+    """The test's own database."""
     from django.db import connection
 
     name = str(connection.settings_dict["NAME"])
-    url = f"sqlite:///{name}"
     if connection.vendor == "postgresql":
-        url = urlunsplit(urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}"))
-    return {**os.environ, "DATABASE_URL": url}
+        return urlunsplit(urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}"))
+    return f"sqlite:///{name}"
