@@ -13,7 +13,11 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock"
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: help run reset test lint lock screenshots
+SOAK := -n 0 -m soak tests/soak/test_soak.py --promises-to var/promises/soak
+# The database that was named, or else both, one after the other.
+SOAK_ON := $(or $(TEST_DATABASE_URL),$(DATABASE_URL))
+
+.PHONY: help run reset test soak lint lock screenshots
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -30,6 +34,15 @@ test: lint  ## everything, on SQLite and then on PostgreSQL (TEST_DATABASE_URL, 
 	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) --only-database \
 		--promises-to var/promises/postgresql.json
 	$(BIN)/python -m tests.promises
+
+soak: $(DEV)  ## three minutes of people and faults on each database: SOAK_SECONDS=180 SOAK_SEED=… TEST_DATABASE_URL=…
+ifeq ($(SOAK_ON),)
+	$(BIN)/python -m pytest $(SOAK)-sqlite.json
+	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest $(SOAK)-postgresql.json
+else
+	TEST_DATABASE_URL="$(filter postgres%,$(SOAK_ON))" $(BIN)/python -m pytest \
+		$(SOAK)-$(if $(filter postgres%,$(SOAK_ON)),postgresql,sqlite).json
+endif
 
 lint: $(DEV)  ## format, lint, types, migrations, system checks
 	$(BIN)/ruff format --check .
