@@ -86,6 +86,7 @@ class Found:
     movements: tuple[Movement, ...] = ()
     verified: tuple[int, str] = (0, "")  # exit status of `manage.py verify`, and what it said
     n_checkpoints: int = 0
+    n_exported: int = 0  # of them in the workers' logs
     logs: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
 

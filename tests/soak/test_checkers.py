@@ -14,6 +14,7 @@ import pytest
 from tests.soak import checkers, test_soak
 from tests.soak.found import Found, Kept, Line, Movement, Sold
 from tests.soak.history import History, Operation
+from tests.soak.judging import Judgement
 
 SECRET = "s3cret/with+signs&more"
 PAYMENTS = (
@@ -55,7 +56,7 @@ MOVEMENTS = (
     Movement("airpay", "made-up", "716000001", 3000),
 )
 CLEAN = Found(
-    OPERATIONS, REFUNDS, PAYMENTS, LINES, MOVEMENTS, (0, "Everything fits."), 1, (("web.log", "all is well"),)
+    OPERATIONS, REFUNDS, PAYMENTS, LINES, MOVEMENTS, (0, "Everything fits."), 1, 1, (("web.log", "all is well"),)
 )
 CLEAN = replace(CLEAN, secrets=(("TOKEN", SECRET),))
 
@@ -89,7 +90,7 @@ def with_log(text: str) -> Found:
     return replace(CLEAN, logs=(("web.log", f"a line with {text} in it"),))
 
 
-PLANTED: tuple[tuple[Callable[[Found], checkers.Judgement], str, Found], ...] = (
+PLANTED: tuple[tuple[Callable[[Found], Judgement], str, Found], ...] = (
     (checkers.nothing_is_paid_twice, "by one key", with_movement(MOVEMENTS[0])),
     (
         checkers.nothing_is_paid_twice,
@@ -112,7 +113,7 @@ PLANTED: tuple[tuple[Callable[[Found], checkers.Judgement], str, Found], ...] = 
     (checkers.every_sum_is_true, "over-committed", with_payment(1, captured=1699)),
     (checkers.every_sum_is_true, "status", with_payment(2, status="partially_refunded")),
     (checkers.the_history_holds, "verify", replace(CLEAN, verified=(1, "R-000001: line 2 is not what was written."))),
-    (checkers.the_history_holds, "no checkpoint", replace(CLEAN, n_checkpoints=0)),
+    (checkers.the_history_holds, "not exported", replace(CLEAN, n_exported=0)),
     (checkers.what_was_said_to_be_done_is_done_once, "lost", replace(CLEAN, lines=LINES[:-1])),
     (
         checkers.what_was_said_to_be_done_is_done_once,
@@ -153,7 +154,7 @@ PLANTED: tuple[tuple[Callable[[Found], checkers.Judgement], str, Found], ...] = 
 
 
 @pytest.mark.parametrize("judge", checkers.CHECKERS, ids=lambda judge: judge.__name__)
-def test_a_clean_day_is_found_clean_and_was_looked_at(judge: Callable[[Found], checkers.Judgement]) -> None:
+def test_a_clean_day_is_found_clean_and_was_looked_at(judge: Callable[[Found], Judgement]) -> None:
     judgement = judge(CLEAN)
     assert judgement.findings == ()
     assert judgement.trials > 0
@@ -162,7 +163,7 @@ def test_a_clean_day_is_found_clean_and_was_looked_at(judge: Callable[[Found], c
 @pytest.mark.parametrize(
     ("judge", "found"), [pytest.param(judge, found, id=f"{judge.__name__}: {name}") for judge, name, found in PLANTED]
 )
-def test_one_planted_wrong_is_seen(judge: Callable[[Found], checkers.Judgement], found: Found) -> None:
+def test_one_planted_wrong_is_seen(judge: Callable[[Found], Judgement], found: Found) -> None:
     assert len(judge(found).findings) == 1
 
 

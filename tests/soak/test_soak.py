@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from refunds.history import EXPORTED
 from refunds.models import Checkpoint, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from tests import conftest
@@ -28,6 +29,7 @@ from tests.soak import checkers
 from tests.soak.chaos import Chaos
 from tests.soak.found import Found, the_lines, the_movements, the_payments, the_refunds
 from tests.soak.ground import ROOT, Ground
+from tests.soak.judging import Judgement
 from tests.soak.people import PASSWORD, STAFF
 
 pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True)]
@@ -130,6 +132,7 @@ def gather(ground: Ground) -> Found:
         movements=the_movements(ground.ledger),
         verified=(verify.returncode, verify.stdout + verify.stderr),
         n_checkpoints=Checkpoint.objects.count(),
+        n_exported=len(EXPORTED.findall(workers.read_text())),
         logs=tuple(logs.items()),
         secrets=tuple({**ground.secrets, "a password": PASSWORD}.items()),
     )
@@ -151,7 +154,7 @@ def tell(found: Found, say: Callable[[str], None]) -> None:
         say(f"{judgement.trials:>8} {len(judgement.findings):>4}  {judge.__name__}")
 
 
-def demand(judge: Callable[[Found], checkers.Judgement], found: Found, trials: Callable[[int], None]) -> None:
+def demand(judge: Callable[[Found], Judgement], found: Found, trials: Callable[[int], None]) -> None:
     judgement = judge(found)
     trials(judgement.trials)
     assert not judgement.findings, "\n".join(judgement.findings[:50])
