@@ -20,7 +20,7 @@ from tests.faults.table import FAULTS, ORDERS
 from tests.gateways.conftest import http_answer, read_request
 from tests.soak.history import FAIL, OK, History, Operation
 
-CALM, STORM = 0.04, 0.5  # how many of the calls to a gateway break
+CALM, STORM = 0.12, 0.6  # how many of the calls to a gateway break
 PATIENCE = 30  # seconds for the desk to answer a webhook
 
 

@@ -44,6 +44,8 @@ def the_history_holds(found: Found) -> Iterator[str | int]:
 @checker
 def what_was_said_to_be_done_is_done_once(found: Found) -> Iterator[str | int]:
     """Every operation answered with ok stands in the journal exactly once, as what it was and by who did it."""
+    forms = Counter(done.ticket for done in found.operations if done.kind == "request" and done.ended == OK)
+    yield from (f"The form {ticket} made {n} refunds." for ticket, n in forms.items() if n > 1)
     lines, parents = by_act(found), {one.pk: one.retry_of for one in found.refunds}
     payments = {one.pk: one.payment for one in found.refunds}
     for done in found.operations:

@@ -145,4 +145,6 @@ def rests(refund: Kept) -> bool:
         return True
     if refund.status in ("sending", "unknown", "approved") or refund.to_confirm:
         return False
+    if refund.status == "succeeded":
+        return not refund.is_due  # somebody has knocked: it may have come back
     return refund.status != "processing" or refund.by_hand

@@ -155,12 +155,14 @@ class Person:
 
     def amount(self, free: int, whole: bool) -> int:
         """Its last two digits choose the story; nobody asks the same amount as a colleague."""
-        if free > 0 and self.chance.random() < (0.8 if whole else 0.05):
+        greed = self.chance.random()
+        if free > 0 and greed < (0.8 if whole else 0.1):
             return free
         mine = sorted(STAFF).index(self.name)
         hundreds = self.chance.randrange(1, max(2, min(free, 20_000) // 700 + 1)) * len(STAFF) + mine
         ending = ORDINARY if self.chance.random() < 0.4 else self.chance.choice(sorted(STORIES))
-        return hundreds * 100 + ending
+        too_much = max(free, 0) // 100 * 100 if greed > 0.92 else 0
+        return too_much + hundreds * 100 + ending
 
     # --- pressing a button ---
 

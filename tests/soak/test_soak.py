@@ -21,10 +21,10 @@ from django.db import connection
 from django.utils import timezone
 
 from refunds.history import EXPORTED
-from refunds.models import Checkpoint, Refund, Status
-from refunds.models.refund import AT_THE_GATEWAY
+from refunds.models import Account, Checkpoint, Refund
 from tests import conftest
 from tests.builders import person
+from tests.house import until
 from tests.soak import checkers
 from tests.soak.chaos import Chaos
 from tests.soak.found import Found, the_lines, the_movements, the_payments, the_refunds
@@ -80,9 +80,9 @@ def hire() -> None:
 
 def work(ground: Ground, seed: str) -> None:
     """People and faults, until the time is over."""
-    scene = ground.folder / "scene.json"
-    until = time.time() + SECONDS
-    told = {"url": ground.url, "until": until, "seed": seed, "payments": ground.sell()}
+    scene, payments = ground.folder / "scene.json", ground.sell()
+    until(lambda: Account.objects.exclude(webhook_key="").exists(), seconds=60)  # webhooks are let in
+    told = {"url": ground.url, "until": time.time() + SECONDS, "seed": seed, "payments": payments}
     scene.write_text(json.dumps({**told, "history": str(ground.history.file), "ledger": str(ground.ledger)}))
     chance = random.Random(f"{seed} chaos")
     chaos = Chaos(ground.history, chance, ground.weather, ground.control, ground.keys, ground.kill_worker)
@@ -110,9 +110,7 @@ def wait_until_quiet(ground: Ground) -> float:
         open_ones = checkers.everything_rests_or_has_called(Found(refunds=the_refunds()))
         if not open_ones.findings:
             break
-        due = Refund.objects.filter(status__in=(Status.APPROVED, *AT_THE_GATEWAY), ask_at__gt=timezone.now())
-        due.update(ask_at=timezone.now())
-        Refund.objects.exclude(to_confirm="").filter(ask_at__gt=timezone.now()).update(ask_at=timezone.now())
+        Refund.objects.filter(ask_at__gt=timezone.now()).update(ask_at=timezone.now())
         time.sleep(SWEEP)
     return time.monotonic() - started
 
