@@ -20,46 +20,12 @@ from typing import Any
 
 from gateways.sandbox.stories import ORDINARY, STORIES
 from tests.soak.browser import ACCIDENTS, Browser, Page
+from tests.soak.habits import BUTTONS, LISTS, PASSWORD, PAUSES, STAFF
 from tests.soak.history import FAIL, INFO, OK, History, Operation
 from tests.soak.screens import Screens
 
-PASSWORD = "a-password-of-the-soak-8273"
-STAFF = {
-    "alice": "Agents",
-    "anna": "Agents",
-    "abel": "Agents",
-    "bob": "Approvers",
-    "ben": "Approvers",
-    "bea": "Approvers",
-    "dora": "Finance",
-    "erik": "Finance",
-}
 DESK = "/admin/refunds/refund/"
 ROWS = re.compile(rf'href="{DESK}(\d+)/change/')
-# Where each group looks for work, and how gladly it presses each button.
-LISTS = {
-    "Agents": ("?for_me=asked", "?for_me=returned", "?status__exact=failed", "?status__exact=processing"),
-    "Approvers": ("?for_me=decide", "?for_me=decide", "?status__exact=approved", ""),
-    "Finance": ("?status__exact=unknown", "?attention=needed", "?status__exact=processing"),
-}
-PAUSES = {"Agents": 1.0, "Approvers": 0.1, "Finance": 0.4}  # seconds between two thoughts, at most
-BUTTONS = {
-    "approve": 12,
-    "return": 2,
-    "reject": 1,
-    "unapprove": 4,
-    "send": 1,
-    "check": 1,
-    "found": 4,
-    "resubmit": 6,
-    "withdraw": 2,
-    "cancel": 3,
-    "retry": 5,
-    "attend": 1,
-    "declare": 4,
-    "confirm": 8,
-    "drop": 1,
-}
 OWN_PAGES = ("declare", "confirm", "drop")
 OFFERED = re.compile(rf'href="{DESK}\d+/(?:step/)?({"|".join(BUTTONS)})/"')
 REASON = re.compile(r'<option value="(\d+)"')
@@ -89,6 +55,7 @@ class Person:
     screens: Screens
     tickets: count = field(default_factory=lambda: count(1))
     drawer: list[Form] = field(default_factory=list)
+    following: int = 0  # the refund that the desk shows next
 
     def live(self, until: float) -> None:
         self.log_in()
@@ -119,11 +86,9 @@ class Person:
         if self.drawer and self.chance.random() < 0.15:
             self.send(self.drawer.pop(0))
             return
-        listed = self.look(DESK + self.chance.choice(LISTS[self.group]))
-        rows = sorted(set(map(int, ROWS.findall(listed.text)))) if listed else []
-        if not rows:
+        refund, self.following = self.following or self.find(), 0
+        if not refund:
             return
-        refund = self.chance.choice(rows)
         page = self.look(f"{DESK}{refund}/change/")
         buttons = sorted(set(OFFERED.findall(page.text))) if page else []
         if self.chance.random() < 0.04:
@@ -131,6 +96,12 @@ class Person:
         if buttons:
             verb = self.chance.choices(buttons, [BUTTONS[name] for name in buttons])[0]
             self.press(verb, refund)
+
+    def find(self) -> int:
+        """A refund in one of the lists where this person looks for work, or 0."""
+        listed = self.look(DESK + self.chance.choice(LISTS[self.group]))
+        rows = sorted(set(map(int, ROWS.findall(listed.text)))) if listed else []
+        return self.chance.choice(rows) if rows else 0
 
     # --- asking for a refund ---
 
@@ -219,6 +190,7 @@ class Person:
         made = int(found[1]) if (found := re.fullmatch(rf"{DESK}(\d+)/change/", page.location)) else 0
         done = replace(asked, start=start, end=time.time(), status=page.status, act=page.act, made=made)
         self.history.add(replace(done, ended=how_it_ended(asked.kind, page)))
+        self.following = made if self.group == "Approvers" else 0
         return page
 
 

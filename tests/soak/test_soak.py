@@ -29,8 +29,8 @@ from tests.soak import checkers
 from tests.soak.chaos import Chaos
 from tests.soak.found import Found, the_lines, the_movements, the_payments, the_refunds
 from tests.soak.ground import ROOT, Ground
+from tests.soak.habits import PASSWORD, STAFF
 from tests.soak.judging import Judgement
-from tests.soak.people import PASSWORD, STAFF
 
 pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True)]
 
