@@ -107,7 +107,10 @@ def _pretty(exchange: dict[str, Any]) -> str:
 
 
 def _indented(body: str) -> str:
+    """As it is where it cannot be read, or not be written: too deep, or with half a pair of surrogates."""
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
+        text = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError):
         return body
+    return text

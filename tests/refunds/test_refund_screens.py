@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from refunds.models import Refund, RefundReason
-from tests.builders import again, alice, approved, ask, bob, carol, make_payment, person
+from tests.builders import again, alice, approved, ask, bob, carol, dora, make_payment, person
 
 pytestmark = pytest.mark.django_db
 
@@ -210,3 +211,14 @@ def test_a_page_follows_a_refund_that_moves_and_rests_with_one_that_does_not() -
     Refund.objects.filter(pk=refund.pk).update(ask_at="2030-01-01T00:00Z")
     assert follows not in at_the_desk(bob()).get(page_of(refund)).content.decode()
     assert follows not in at_the_desk(bob()).get(page_of(ask(refund.payment, 100))).content.decode()
+
+
+@pytest.mark.parametrize("body", ["[" * 5000, '{"name": "\\ud800"}', "1" * 5000, "NaN", '{"half":'])
+def test_no_answer_of_a_gateway_can_break_the_page_of_its_refund(body: str) -> None:
+    refund = approved()
+    exchange = {"method": "GET", "url": "https://gateway.example/", "status": 200, "response_body": body}
+    now = timezone.now()
+    about = {"kind": "look_up", "outcome": "answered", "started_at": now, "finished_at": now}
+    refund.attempts.create(fence=1, exchanges=[exchange], **about)
+    answer = at_the_desk(dora()).get(page_of(refund))
+    assert (answer.status_code, body[:9].replace('"', "&quot;") in answer.content.decode()) == (200, True)
