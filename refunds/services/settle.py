@@ -264,11 +264,12 @@ def _call_to(refund: Refund, step: str, why: str) -> None:
 
 @transaction.atomic
 def _leave_it_to_people(refund: Refund) -> None:
-    """Nothing that we could ask would bring its end. A transfer by hand simply waits for whoever makes it."""
+    """Nothing that we could ask would bring its end. A transfer still to be made simply waits for whoever makes it."""
     seen, refund = refund.version, locked(refund.pk)
     if refund.version != seen:
         return
-    if is_made_by_hand(refund) or refund.needs_attention:
+    is_to_be_made = is_made_by_hand(refund) and refund.status == Status.PROCESSING
+    if is_to_be_made or refund.needs_attention:
         Refund.objects.filter(pk=refund.pk, version=seen).update(ask_at=None)
         return
     why = NO_WAY.format(gateway=gateway_class(refund.account.gateway).label)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gateways.manual import Manual
 from refunds import services, wording
 from refunds.errors import BadInput, SamePerson
 from refunds.models import Payment, Refund
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment, person
+from tests.refunds.test_send import long_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,6 +27,18 @@ def transfer(monkeypatch: pytest.MonkeyPatch) -> Refund:
 def test_it_waits_for_a_person_and_nobody_is_asked(transfer: Refund) -> None:
     assert (transfer.status, transfer.ask_at, transfer.needs_attention) == ("processing", None, "")
     assert Payment.objects.get().held == 1000
+
+
+def test_one_whose_worker_was_lost_calls_a_person(transfer: Refund, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(self: Manual, order: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Manual, "refund", killed)
+    refund = approved(transfer.payment, 1001)
+    with pytest.raises(KeyboardInterrupt):
+        services.send_refund(refund.pk)
+    services.settle_refund(long_ago(refund).pk)
+    assert (again(refund).status, bool(again(refund).needs_attention)) == ("unknown", True)
 
 
 def test_two_people_end_it(transfer: Refund) -> None:
