@@ -33,7 +33,7 @@ BUTTONS = {
     "cancel": 3,
     "retry": 5,
     "attend": 1,
-    "declare": 4,
-    "confirm": 8,
+    "declare": 6,
+    "confirm": 40,
     "drop": 1,
 }

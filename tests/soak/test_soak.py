@@ -110,7 +110,9 @@ def wait_until_quiet(ground: Ground) -> float:
         open_ones = checkers.everything_rests_or_has_called(Found(refunds=the_refunds()))
         if not open_ones.findings:
             break
-        Refund.objects.filter(ask_at__gt=timezone.now()).update(ask_at=timezone.now())
+        now = timezone.now()
+        Refund.objects.filter(ask_at__gt=now).update(ask_at=now)
+        Account.objects.filter(breaker_until__gt=now).update(breaker_until=now)
         time.sleep(SWEEP)
     return time.monotonic() - started
 
