@@ -17,7 +17,7 @@ SOAK := -n 0 -m soak tests/soak/test_soak.py --promises-to var/promises/soak
 # The database that was named, or else both, one after the other.
 SOAK_ON := $(or $(TEST_DATABASE_URL),$(DATABASE_URL))
 
-.PHONY: help run reset test soak lint lock screenshots
+.PHONY: help run reset test faults soak lint lock screenshots
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,11 @@ test: lint  ## everything, on SQLite and then on PostgreSQL (TEST_DATABASE_URL, 
 	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) --only-database \
 		--promises-to var/promises/postgresql.json
 	$(BIN)/python -m tests.promises
+
+faults: $(DEV)  ## the long fault runs, such as killing twice, on SQLite and then on PostgreSQL
+	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS) -m faults --promises-to var/promises/sqlite-faults.json
+	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) -m faults \
+		--promises-to var/promises/postgresql-faults.json
 
 soak: $(DEV)  ## three minutes of people and faults on each database: SOAK_SECONDS=180 SOAK_SEED=… TEST_DATABASE_URL=…
 ifeq ($(SOAK_ON),)
