@@ -113,10 +113,10 @@ class _Child:
         self.before: Step | None = None
 
     def live(self, act: Callable[[], object]) -> None:
-        gc.disable()  # it would touch, and so copy, every page that we share with the test
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LONGEST_LIFE)
         try:
+            gc.disable()  # it would touch, and so copy, every page that we share with the test
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(LONGEST_LIFE)
             self._watch_database()
             self._watch_calls()
             pay3.TOKENS = Tokens()  # a new process knows no token

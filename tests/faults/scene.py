@@ -40,9 +40,11 @@ class Scene:
     queue: Queue
     ends: Counter[str] = field(default_factory=Counter)
     n_orders: int = 0
+    story: str = ""
 
     def __post_init__(self) -> None:
         self.agent, self.approver = alice(), bob()  # once: their rights are looked up only once, too
+        self.sandbox.desk.room_for = lambda order: True  # a gateway that pays as often as it is asked
         self.door = Door(self.sandbox, self.gateway)
         # No thread of the sandbox may be inside SQLite while we fork: the child would wait for its locks for ever.
         self.killer = Killer(self.clock, self.sandbox.desk.ledger.atomic)
@@ -51,6 +53,7 @@ class Scene:
         """A refund of a whole payment that nobody has sent, whose first order will go by this story."""
         simulator = self.sandbox.simulators[self.gateway]
         self.n_orders += 1
+        self.story = story
         reference = simulator.payment_name(self.n_orders)
         self.sandbox.payment(reference, CAPTURED, simulator.currency, gateway=self.gateway)
         self.sandbox.tell(STORIES[story], payment=reference)
@@ -99,7 +102,9 @@ class Scene:
         if found := list(flaws):
             where = f"killed at step {len(life.steps)}, {life.steps[-1].name}" if life.was_killed else "not killed"
             lines = [f"{line.sequence} {line.step}: {line.text}" for line in refund.events.all()]
-            raise AssertionError("\n".join([f"{self.gateway}, {where}:", *found, str(again(refund).status), *lines]))
+            raise AssertionError(
+                "\n".join([f"{self.gateway}, {self.story}, {where}:", *found, str(again(refund).status), *lines])
+            )
 
     def killed_everywhere(
         self, prepare: Callable[[], Refund], act: Act, redo: Act, *, every: bool = False, whole: bool = True
@@ -118,7 +123,7 @@ class Scene:
             if died.was_killed:
                 redo(refund)
             self.bring_home(refund, died)
-        print(f"{self.gateway}: {len(life.steps)} steps, {n_killed} kills, ends {dict(self.ends)}")
+        print(f"{self.gateway}, {self.story}: {len(life.steps)} steps, {n_killed} kills, ends {dict(self.ends)}")
         return n_killed
 
     def killed_twice(self, prepare: Callable[[], Refund], part: int, parts: int) -> int:
@@ -136,7 +141,7 @@ class Scene:
                 died = self.live(self.work, refund, second)
                 n_killed += died.was_killed
                 self.bring_home(refund, died)
-        print(f"{self.gateway}: {len(life.steps)} steps, {n_killed} double kills, ends {dict(self.ends)}")
+        print(f"{self.gateway}, {self.story}: {len(life.steps)} steps, {n_killed} double kills, ends {dict(self.ends)}")
         return n_killed
 
     def unkilled(self, prepare: Callable[[], Refund], act: Act) -> Life:
