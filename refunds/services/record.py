@@ -128,7 +128,7 @@ def fail(hearing: Hearing) -> Event | None:
     """
     refund = hearing.refund
     if hearing.mouth is Mouth.ANSWER and (loses_force := _why_no_force(hearing)):
-        move = refund.doubt if refund.status == Status.SENDING else None
+        move = refund.doubt if _has_the_claim(refund, hearing.attempt) else None
         text = f"{hearing.words} {loses_force}"
         return _take(hearing, "refused, yet unclear", move, text, ask_later=True, **_learned(hearing))
     changes = {**_learned(hearing), **_to_confirm(hearing), "final_at": timezone.now()}
@@ -141,11 +141,16 @@ def _why_no_force(hearing: Hearing) -> str:
     refund, attempt = hearing.refund, hearing.attempt
     if attempt is None:
         return ""
-    if refund.status != Status.SENDING or refund.fence != attempt.fence:
+    if not _has_the_claim(refund, attempt):
         return "It came too late to decide anything."
     if not earlier_sends_never_left(refund, attempt):
         return "An earlier order of the same refund may have been carried out, so we keep asking."
     return ""
+
+
+def _has_the_claim(refund: Refund, attempt: Attempt | None) -> bool:
+    """Whether the refund is still in the hands of the worker that made this attempt."""
+    return attempt is not None and refund.status == Status.SENDING and refund.fence == attempt.fence
 
 
 def earlier_sends_never_left(refund: Refund, attempt: Attempt) -> bool:

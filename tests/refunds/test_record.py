@@ -255,3 +255,13 @@ def test_a_word_for_the_whole_payment_does_not_reverse_an_earlier_refund() -> No
 def test_the_last_refund_of_a_payment_is_reversed_by_its_word() -> None:
     only = standing_in(S.SUCCEEDED, exclusive=True, sent_at=NOON)
     assert hear(only, Outcome.FAILED, Mouth.LOOK_UP, amount=None).status == "reversed"
+
+
+@pytest.mark.promise("I16")
+def test_a_late_refusal_takes_no_refund_from_the_worker_that_has_it_now() -> None:
+    refund = standing_in(Status.SENDING)
+    late = Attempt.objects.create(refund=refund, kind="send", fence=1, started_at=timezone.now())
+    Refund.objects.update(fence=2)
+    line = services.record_update(refund.pk, word(refund, Outcome.FAILED), Mouth.ANSWER, late)
+    assert "too late" in line.text
+    assert again(refund).status == "sending"
