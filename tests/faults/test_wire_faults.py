@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from gateways import registry
 from gateways.sandbox import Sandbox
@@ -13,18 +15,21 @@ from refunds import services
 from refunds.accounts import prefix_of
 from refunds.models import Account, Payment, Refund
 from refunds.models.refund import HOLDING
+from refunds.services import breaker
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.table import (
     COMES_HOME,
     DEADLINE,
     FAULTS,
+    HTML,
     ORDERS,
     PATIENT,
     TOXICS,
     UNREACHABLE,
     Fault,
     Toxic,
+    page,
 )
 from tests.faults.test_stories import OTHERWISE
 
@@ -52,11 +57,12 @@ def between(gateway: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, set
 
 
 def an_order(sandbox: Sandbox, gateway: str, number: int) -> Refund:
-    """An approved refund of a whole payment that the gateway knows."""
+    """An approved refund of a whole payment that the gateway knows, through an account that answered just now."""
+    breaker.note_answer(account := make_account(ACCOUNTS[gateway]))
     simulator = sandbox.simulators[gateway]
     reference = simulator.payment_name(number)
     sandbox.payment(reference, CAPTURED, simulator.currency, gateway=gateway)
-    payment = make_payment(CAPTURED, simulator.currency, reference, account=make_account(ACCOUNTS[gateway]))
+    payment = make_payment(CAPTURED, simulator.currency, reference, account=account)
     return approved(payment, CAPTURED)
 
 
@@ -154,6 +160,22 @@ def test_what_reaches_nobody_goes_back_to_approved_and_is_sent_once(
     services.send_refund(refund.pk)
     assert again(refund).status == "processing"
     assert moved(sandbox, refund) == 1
+
+
+@pytest.mark.promise("I17")
+@pytest.mark.parametrize(("wish", "seconds"), [("600", 600), ("9" * 12, 900), ("-600", 0), ("soon", 0)])
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_after_a_wish_to_wait_we_ask_no_sooner_and_not_much_later(
+    gateway: str, wish: str, seconds: int, between: Proxy, sandbox: Sandbox
+) -> None:
+    refund, between.fault = an_order(sandbox, gateway, 1), Fault("busy", page(503, HTML, f"Retry-After: {wish}"))
+    begun = timezone.now()
+    services.send_refund(refund.pk)
+    refund = again(refund)
+    assert refund.status == "unknown"
+    assert refund.ask_at >= begun + timedelta(seconds=seconds)
+    latest = max(seconds, registry.gateway_class(gateway).poll_plan[0].total_seconds() * 1.1)
+    assert refund.ask_at <= timezone.now() + timedelta(seconds=latest)
 
 
 @pytest.mark.promise("I14")

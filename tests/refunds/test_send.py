@@ -11,30 +11,18 @@ from django.db import connection
 from django.utils import timezone
 
 from gateways.contract import Outcome, RefundOrder
-from gateways.http import HttpClient
 from gateways.payerly import Payerly
 from gateways.sandbox import Sandbox
 from refunds import services
 from refunds.models import Account, Attempt, Payment, Refund, RefundReason
 from refunds.services.actor import Mouth
+from refunds.services.again import MOST_SENDS
 from refunds.services.due import take_ticket
 from tests.builders import again, alice, approved, ask, bob, make_account, make_payment
 from tests.house import until
 from tests.refunds.test_record import word
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _no_transaction_over_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a call starts, no transaction may be open."""
-    send = HttpClient.send
-
-    def watched(self: HttpClient, *args: Any, **kwargs: Any) -> Any:
-        assert not connection.in_atomic_block, "a transaction is open while the network is used"
-        return send(self, *args, **kwargs)
-
-    monkeypatch.setattr(HttpClient, "send", watched)
 
 
 def long_ago(refund: Refund, minutes: int = 60) -> Refund:
@@ -95,6 +83,7 @@ def test_an_answer_that_is_lost_leaves_it_unknown_and_held(sandbox: Sandbox) -> 
     assert len(orders(sandbox)) == 1
 
 
+@pytest.mark.promise("I17")
 def test_what_never_left_goes_back_to_approved_and_waits_longer_each_time(sandbox: Sandbox) -> None:
     refund = approved()
     sandbox.stop()
@@ -122,6 +111,18 @@ def test_a_clean_absence_is_not_enough_before_the_quiet_window(sandbox: Sandbox,
     long_ago(refund)
     services.settle_refund(refund.pk)
     assert (again(refund).status, len(orders(sandbox))) == ("processing", 2)
+
+
+@pytest.mark.promise("I14", "I17")
+def test_an_order_that_is_never_answered_goes_out_so_often_and_no_more(sandbox: Sandbox) -> None:
+    refund = approved()
+    sandbox.tell("request_lost")
+    services.send_refund(refund.pk)
+    for _ in range(2 * MOST_SENDS):
+        sandbox.tell("request_lost")
+        services.settle_refund(long_ago(refund).pk)
+    assert len(orders(sandbox)) == MOST_SENDS
+    assert (again(refund).status, Payment.objects.get().held) == ("unknown", 1000)
 
 
 @pytest.mark.promise("I10")
