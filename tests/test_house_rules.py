@@ -125,6 +125,19 @@ def test_there_is_no_float_near_money() -> None:
     assert found == []
 
 
+@pytest.mark.promise("I6")
+def test_no_amount_is_ever_divided_into_fractions() -> None:
+    found = [
+        f"{name_of(path)}: {ast.unparse(node)}"
+        for path in modules("gateways", "refunds")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div)
+    ]
+    # A slash joins paths, too, and two pauses are shares of a second.
+    pauses = ["gateways.contract: 1000000 / number", "gateways.sandbox.desk: TICK.total_seconds() / 10"]
+    assert [line for line in found if "'" not in line] == pauses
+
+
 def test_nothing_happens_behind_a_save() -> None:
     for path in modules("refunds"):
         names = {node.name for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)}

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from refunds.models import Refund, RefundReason
+from refunds.models import Payment, Refund, RefundReason
 from tests.builders import again, alice, approved, ask, bob, carol, dora, make_payment, person
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +61,33 @@ def test_an_amount_that_cannot_be_is_refused_and_nothing_typed_is_lost(typed: st
     assert answer.status_code == 409
     assert "keep me" in answer.content.decode()
     assert not Refund.objects.exists()
+
+
+@pytest.mark.promise("I8")
+@pytest.mark.parametrize(
+    ("currency", "typed"),
+    [
+        *(("JPY", text) for text in ("0", "1.0", "0.5", "49.99", "5001", str(10**18))),
+        *(("KWD", text) for text in ("0.000", "0.0005", "1.0000", "5.001", "50.00", str(10**18))),
+    ],
+)
+def test_an_amount_off_the_currencys_grid_or_over_what_is_free_is_refused(currency: str, typed: str) -> None:
+    payment = make_payment(captured=5000, currency=currency)
+    posted = {"amount": typed, "reason": RefundReason.objects.first().pk, "seen_free": 5000}
+    assert at_the_desk(alice()).post(request_form(payment), posted).status_code == 409
+    assert (Refund.objects.count(), Payment.objects.get().held) == (0, 0)
+
+
+@pytest.mark.promise("I8")
+@pytest.mark.parametrize(
+    ("currency", "typed", "minor"),
+    [("JPY", "5000", 5000), ("JPY", "1", 1), ("KWD", "5.000", 5000), ("KWD", "0.001", 1)],
+)
+def test_the_least_and_all_that_is_free_are_taken(currency: str, typed: str, minor: int) -> None:
+    payment = make_payment(captured=5000, currency=currency)
+    posted = {"amount": typed, "reason": RefundReason.objects.first().pk, "seen_free": 5000}
+    at_the_desk(alice()).post(request_form(payment), posted)
+    assert (Refund.objects.get().amount, Payment.objects.get().held) == (minor, minor)
 
 
 def test_a_stale_request_form_comes_back_with_the_new_figure() -> None:
