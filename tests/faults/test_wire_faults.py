@@ -71,7 +71,6 @@ def send(refund: Refund, between: Proxy, settings: Any, trouble: Fault | Toxic) 
     settings.GATEWAY_DEADLINE_SECONDS = DEADLINE if trouble.waits else PATIENT
     n_before = between.n_orders
     for _ in range(20):
-        Account.objects.update(accidents=0, breaker_until=None)  # the breaker has tests of its own
         services.send_refund(refund.pk)
         if again(refund).status != "approved":
             break
