@@ -13,7 +13,7 @@ from gateways import registry
 from gateways.sandbox import Sandbox
 from refunds import services
 from refunds.accounts import prefix_of
-from refunds.models import Account, Payment, Refund
+from refunds.models import Payment, Refund
 from refunds.models.refund import HOLDING
 from refunds.services import breaker
 from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
