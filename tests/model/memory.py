@@ -111,6 +111,7 @@ class Reason:
 
 class Account:
     pk, slug, gateway, is_active, paused_because, webhook_key = 1, "shop", "model", True, "", ""
+    breaker_until, breaker_because, accidents = None, "", 0  # the breaker has tests of its own
 
     def __str__(self) -> str:
         return self.slug

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import copy
 from typing import Any
 
@@ -87,7 +88,7 @@ def turn(world: World, pk: int, *, slow: bool = False, fails: bool = False) -> N
             pass
         except Cancels:
             _cancel(world, pk)
-            settle._book_the_next(pk)
+            settle._book_the_next(copy(HERE.refunds[pk - 1]), settle.Looked())
     if (look := world.looks[pk]) and pk in world.born and not slow:
         look_comes_back(world, pk, LOST if fails else look.shown)
 
@@ -129,12 +130,13 @@ def look_comes_back(world: World, pk: int, said: Any) -> None:
     settle, again = ROOMS["settle"], ROOMS["settle"].again
     first = [type("Then", (), {"is_safe": look.had_arrived})]
     verdict = lambda *args: first.pop() if first else again(*args)  # noqa: E731
-    with _instead(settle, again=verdict, send_refund=lambda pk, seen=None: _hands_over(world, pk, seen)):
-        try:
-            settle._look_up(then, gateway(lambda order: said if said is LOST else [word(one) for one in said]))
-        except Paused:
-            return
-    settle._book_the_next(pk)
+    with _instead(settle, again=verdict):
+        looked = settle._look_up(then, gateway(lambda order: said if said is LOST else [word(one) for one in said]))
+    if looked.may_go_again:
+        with suppress(Paused):
+            _hands_over(world, pk, then.version)
+        return
+    settle._book_the_next(copy(HERE.refunds[pk - 1]), looked)
 
 
 class _instead:

@@ -70,16 +70,16 @@ def resend_without_looking(patch: Patch) -> None:
 
 
 def _claim_at_any_version(claim: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda pk, seen: claim(pk, HERE.refunds[pk - 1].version)
+    return lambda pk, seen, **more: claim(pk, HERE.refunds[pk - 1].version, **more)
 
 
 def resend_on_an_early_absence(patch: Patch) -> None:
     look_up = ROOMS["settle"]._look_up
 
-    def late_verdict(refund: Any, gateway: Any) -> None:
+    def late_verdict(refund: Any, gateway: Any) -> Any:
         with patch.context() as then:
             then.setattr(ROOMS["settle"], "again", ROOMS["again"].again)
-            look_up(refund, gateway)
+            return look_up(refund, gateway)
 
     patch.setattr(ROOMS["settle"], "_look_up", late_verdict)
 

@@ -68,6 +68,12 @@ def _nothing(*_: Any, **__: Any) -> str:
     return ""
 
 
+# The breaker only delays, and has tests of its own.
+CLOSED = SimpleNamespace(
+    take_probe=lambda pk: None, give_back=_nothing, note_accident=_nothing, note_answer=_nothing, why_waits=_nothing
+)
+
+
 @contextmanager
 def in_memory() -> Iterator[pytest.MonkeyPatch]:
     """Until it ends, the services know no database."""
@@ -91,6 +97,8 @@ def in_memory() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(ROOMS["request"], "write_line", hear_of)
         patch.setattr(ROOMS["declare"], "settle_unmatched", _nothing)
         patch.setattr(ROOMS["settle"], "_take_in_the_others", _nothing)
+        for room in ("send", "settle", "cancel"):
+            patch.setattr(ROOMS[room], "breaker", CLOSED)
         patch.setattr(timezone, "now", lambda: NOW)
         patch.setattr(accounts, "connect", lambda account: gateways.Current({}))
         patch.setattr(accounts, "callback_url", _nothing)

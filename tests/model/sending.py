@@ -57,8 +57,6 @@ def _one_worker(world: World, pk: int, n: int, worker: Worker, do: Callable[...,
         after = None
     others = [one for m, one in enumerate(world.workers[pk]) if m != n]
     world.workers[pk] = (*others, after) if after else tuple(others)
-    if after is None and worker.seen is not None and do in (_hear, *STEPS.values()):
-        ROOMS["settle"]._book_the_next(pk)
 
 
 def as_claimed(pk: int, worker: Worker) -> RefundRow:
@@ -69,7 +67,7 @@ def as_claimed(pk: int, worker: Worker) -> RefundRow:
 
 
 def _claim(world: World, pk: int, worker: Worker) -> Worker | None:
-    refund = ROOMS["send"]._claim(pk, HERE.refunds[pk - 1].version if worker.seen else None)
+    refund = ROOMS["send"]._claim(pk, HERE.refunds[pk - 1].version if worker.seen else None, is_probe=False)
     if refund is None:
         return None
     HERE.refunds[pk - 1].lease_until = RUNNING
