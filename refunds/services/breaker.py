@@ -37,7 +37,7 @@ class Probe:
 def why_waits(account: Account) -> str:
     """Why nothing new is sent through the account at this moment, or ""."""
     until = account.breaker_until
-    if until is None or until <= timezone.now():
+    if until is None or _is_over(until):
         return ""
     at = f"{timezone.localtime(until):%H:%M:%S}"
     n = account.accidents
@@ -46,18 +46,23 @@ def why_waits(account: Account) -> str:
 
 def next_try(account: Account) -> datetime:
     """When what waits for an open breaker comes due."""
-    soon = timezone.now() + timedelta(seconds=1)
-    return max(account.breaker_until or soon, soon)
+    soon, until = timezone.now() + timedelta(seconds=1), account.breaker_until
+    return soon if until is None or _is_over(until) else max(until, soon)
+
+
+def _is_over(until: datetime) -> bool:
+    """Also when it lies further away than any break is long: then the clock has been set back."""
+    longest = LONGEST * max(settings.POLL_PACE, 1) + lease()
+    return until <= timezone.now() or until > timezone.now() + longest
 
 
 def take_probe(refund_id: int) -> Probe | None:
     """Once the breaker's time is over, exactly one worker may try; None for all others, and where none is open."""
-    now = timezone.now()
-    over = Account.objects.filter(refunds=refund_id, breaker_until__lte=now)
-    found = over.values_list("pk", "breaker_until").first()
-    if found is None or found[1] is None:
+    opened = Account.objects.filter(refunds=refund_id, breaker_until__isnull=False)
+    found = opened.values_list("pk", "breaker_until").first()
+    if found is None or found[1] is None or not _is_over(found[1]):
         return None
-    probe = Probe(found[0], found[1], now + lease())
+    probe = Probe(found[0], found[1], timezone.now() + lease())
     row = Account.objects.filter(pk=probe.account_id, breaker_until=probe.was)
     return probe if row.update(breaker_until=probe.until) == 1 else None
 
@@ -70,14 +75,15 @@ def give_back(probe: Probe | None) -> None:
 
 
 @transaction.atomic
-def note_accident(account: Account, gateway: Gateway, why: str, *, of_send: bool = False) -> None:
-    """A call without an answer. Once it is open only sends lengthen it, else broken look-ups could hold it for ever."""
+def note_accident(account: Account, gateway: Gateway, why: str, *, of_probe: bool = False) -> None:
+    """A call without an answer. Once it is open only its probe counts: what was on its way tells nothing new."""
     if not gateway.http.exchanges:
         return  # nobody was asked
     row = Account.objects.filter(pk=account.pk)
-    row.update(accidents=F("accidents") + 1)
+    counts = row if of_probe else row.filter(breaker_until=None)
+    counts.update(accidents=F("accidents") + 1)
     now_is = row.get()
-    if now_is.accidents < OPENS_AFTER or (now_is.breaker_until and not of_send):
+    if now_is.accidents < OPENS_AFTER or (now_is.breaker_until and not of_probe):
         return
     doubled = min(FIRST * 2 ** min(now_is.accidents - OPENS_AFTER, 10), LONGEST)
     until = timezone.now() + doubled * settings.POLL_PACE

@@ -51,9 +51,9 @@ def close_dispute(payment_id: int, by: User, note: str, *, seen: int) -> Payment
 
 @transaction.atomic
 def mark_from_file(account_id: int, reference: str, by: Actor, text: str) -> bool:
-    """A file says that a payment is disputed; False when that is known already."""
+    """A file says that a payment is disputed; False when that is known already, or was, and Finance has closed it."""
     payment = Payment.objects.select_for_update(of=("self",)).get(account_id=account_id, reference=reference)
-    if payment.disputed_at:
+    if payment.disputed_at or payment.events.filter(refund=None, step="dispute closed").exists():
         return False
     _mark(payment, by, text, "")
     return True

@@ -13,6 +13,7 @@ from refunds.services.orders import gateway_for
 from refunds.services.send import obstacle
 
 SHORT = timedelta(seconds=1)  # so long a turn waits itself
+FURTHEST = timedelta(hours=1)
 LATE = timedelta(seconds=2)  # a slot that was booked and then missed by more is lost
 
 
@@ -36,8 +37,9 @@ def take_slot(account_id: int, length: timedelta) -> datetime:
     """The next free moment, taken by one conditional UPDATE; who was overtaken looks again."""
     row = Account.objects.filter(pk=account_id)
     while True:
-        taken = row.values_list("next_call_at", flat=True).get()
-        slot = max(timezone.now(), taken or timezone.now())
+        taken, now = row.values_list("next_call_at", flat=True).get(), timezone.now()
+        # Slots of the next hour at most: any later one was given out by a clock that has been set back.
+        slot = max(now, taken) if taken and taken < now + FURTHEST else now
         if row.filter(next_call_at=taken).update(next_call_at=slot + length) == 1:
             return slot
 

@@ -48,12 +48,12 @@ def send_refund(refund_id: int, *, seen: int | None = None) -> None:
     probe = breaker.take_probe(refund_id)
     try:
         if refund := _claim(refund_id, seen, is_probe=probe is not None):
-            _send(refund)
+            _send(refund, probe is not None)
     finally:
         breaker.give_back(probe)
 
 
-def _send(refund: Refund) -> None:
+def _send(refund: Refund, is_probe: bool) -> None:
     gateway = gateway_for(refund.account)
     gateway.http.not_after = _latest(refund, gateway)
     order = _order_to_send(refund)
@@ -61,12 +61,12 @@ def _send(refund: Refund) -> None:
         before = gateway.before(order)
     except (NotSent, NoAnswer) as accident:
         _nothing_left_the_house(refund, str(accident), accident.retry_after)
-        breaker.note_accident(refund.account, gateway, str(accident), of_send=True)
+        breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
         return
     attempt = _write_attempt(refund, gateway, order, dict(before))
     if attempt is None:
         return
-    _call(refund, gateway, attempt)
+    _call(refund, gateway, attempt, is_probe)
 
 
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
@@ -188,16 +188,16 @@ def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before:
     )
 
 
-def _call(refund: Refund, gateway: Gateway, attempt: Attempt) -> None:
+def _call(refund: Refund, gateway: Gateway, attempt: Attempt, is_probe: bool = False) -> None:
     order = from_json(attempt.order, reference=refund.reference, before=attempt.before)
     try:
         update = gateway.refund(order)
     except NotSent as accident:
         _not_sent(refund, gateway, attempt, accident)
-        breaker.note_accident(refund.account, gateway, str(accident), of_send=True)
+        breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
     except NoAnswer as accident:
         _no_answer(refund, gateway, attempt, accident)
-        breaker.note_accident(refund.account, gateway, str(accident), of_send=True)
+        breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
     else:
         with transaction.atomic():
             refused = update.outcome is Outcome.FAILED

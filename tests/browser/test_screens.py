@@ -108,6 +108,7 @@ def desk(house: House, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path:
     return desk
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_screen_is_clean(scheme: str, desk: scene.Scene, visit: Callable[..., Visitor]) -> None:
     visitor = visit(scheme=scheme)

@@ -44,6 +44,7 @@ def n_orders(sandbox: Sandbox, gateway: str) -> int:
     return sum(path in call["path"] and "/cancel" not in call["path"] for call in calls)
 
 
+@pytest.mark.once
 @pytest.mark.promise("I13", "I14", "I17")
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_72_hours_after_no_answer(

@@ -33,7 +33,7 @@ from tests.faults.table import (
 )
 from tests.faults.test_stories import OTHERWISE
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 GATEWAYS = [name for name in ACCOUNTS if name in ORDERS]
 CAPTURED = 5000
 ROUNDS = 3

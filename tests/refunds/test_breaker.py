@@ -220,7 +220,7 @@ def test_failing_look_ups_open_it_but_do_not_hold_it(wire: Wire) -> None:
     assert (account().accidents, bool(account().breaker_until)) == (5, True)
     until = account().breaker_until
     services.settle_refund(refund.pk)
-    assert (account().accidents, account().breaker_until) == (6, until)
+    assert (account().accidents, account().breaker_until) == (5, until)
 
 
 def test_a_good_day_costs_no_write(wire: Wire, django_assert_num_queries: Any) -> None:
@@ -269,3 +269,25 @@ def test_nobody_else_ends_it_and_a_closed_one_cannot_be_ended(wire: Wire) -> Non
         services.try_account_now(row.pk, carol())
     with pytest.raises(WrongMoment, match="nothing waits"):
         services.try_account_now(row.pk, person("gina", "Gateway admins"))
+
+
+@pytest.mark.promise("I17")
+def test_what_was_on_its_way_when_it_opened_does_not_lengthen_it() -> None:
+    account = make_account()
+    gateway = Payerly({"URL": "http://127.0.0.1:9", "TOKEN": "token-for-tests"})
+    gateway.http.exchanges.append(None)  # somebody was asked
+    for _ in range(8):
+        breaker.note_accident(account, gateway, "silence")
+    opened = Account.objects.get()
+    assert opened.accidents == breaker.OPENS_AFTER
+    assert opened.breaker_until <= timezone.now() + breaker.FIRST
+
+
+@pytest.mark.promise("I54")
+def test_a_clock_that_was_set_back_keeps_nobody_waiting(wire: Wire) -> None:
+    refund = approved()
+    Account.objects.update(accidents=5, breaker_until=timezone.now() + timedelta(days=2))
+    assert obstacle(again(refund)) == ""
+    services.send_refund(refund.pk)
+    assert again(refund).status == "processing"
+    assert Account.objects.get(slug="payerly-eu").breaker_until is None

@@ -15,6 +15,8 @@ from refunds import services
 from refunds.errors import BadInput, NotAllowed, NotRefundable, WrongMoment
 from refunds.history.verify import verify
 from refunds.models import Delivery, Event, Payment, Refund
+from refunds.services.disputes import mark_from_file
+from refunds.services.intake import FROM_A_FILE
 from tests.builders import again, alice, approved, ask, bob, carol, dora, make_account, make_payment, person
 from tests.gateways.test_airpay import callback, delivered
 from tests.refunds.test_record import standing_in
@@ -198,3 +200,12 @@ def test_other_knocks_speak_of_no_dispute(airpay_as_in_the_tests: None) -> None:
     make_account("airpay-in")
     delivery = knocked("340", "716000001")
     assert (delivery.result, "dispute" in delivery.why) == ("ignored", False)
+
+
+def test_an_old_file_does_not_reopen_what_finance_has_closed() -> None:
+    payment = make_payment()
+    services.mark_disputed(payment.pk, dora(), "Their letter.", seen=payment.version)
+    payment.refresh_from_db(fields=["version"])
+    services.close_dispute(payment.pk, dora(), "Won.", seen=payment.version)
+    assert not mark_from_file(payment.account_id, payment.reference, FROM_A_FILE, "From a file.")
+    assert Payment.objects.get(pk=payment.pk).disputed_at is None

@@ -185,6 +185,7 @@ TAMPER: tuple[Callable[[random.Random], str], ...] = (
 )
 
 
+@pytest.mark.once
 @pytest.mark.promise("I21", "I23")
 def test_no_tampering_is_missed(caplog: pytest.LogCaptureFixture, trials: Callable[[int], None]) -> None:
     """1,000 tamperings of a log of 500 lines, sealed by two checkpoints whose log lines were kept elsewhere."""

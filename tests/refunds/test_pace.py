@@ -186,3 +186,11 @@ def test_the_sweep_has_a_payment_asked_about_at_once(monkeypatch: pytest.MonkeyP
     make_payment(ask_at=timezone.now())
     services.sweep()
     assert woken == [True]
+
+
+@pytest.mark.promise("I54")
+@pytest.mark.django_db
+def test_a_slot_of_a_clock_that_was_set_back_is_forgotten() -> None:
+    account = make_account()
+    Account.objects.update(next_call_at=timezone.now() + timedelta(days=1))
+    assert take_slot(account.pk, timedelta(seconds=1)) <= timezone.now()
