@@ -16,7 +16,7 @@ from urllib3 import exceptions as urllib3_errors
 from gateways.errors import Misconfigured, NoAnswer, NotSent
 from gateways.watch import Watch, WatchedAdapter
 
-USER_AGENT = "refund-desk/0.2"
+USER_AGENT = "refund-desk/0.3"
 LONGEST_WAIT = timedelta(minutes=15)
 KEPT_CHARACTERS = 65_536
 CHUNK = 16_384
