@@ -7,17 +7,22 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # As root the server gets a user of its own; useradd stands outside a plain user's PATH.
 SBIN = ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
+# The data dies with the run: what a crash of the server would lose does not matter here.
+QUICK = ("fsync = off", "full_page_writes = off", "max_connections = 200")
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """The URL of a server that lives as long as the block, in a folder short enough for a socket path."""
+def server(settings: Sequence[str] = QUICK) -> Iterator[Any]:
+    """A server that lives as long as the block, in a folder short enough for a socket path."""
     os.environ["PATH"] = os.environ.get("PATH", os.defpath) + SBIN
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
     try:
@@ -29,12 +34,11 @@ def server() -> Iterator[str]:
             running = get_server(Path(folder) / "data", cleanup_mode="stop")
         except Exception as error:
             sys.exit(f"PostgreSQL did not start for the tests ({error!r}): set TEST_DATABASE_URL to a server instead.")
-        # The data dies with the run: what a crash of the server would lose does not matter here.
-        for line in ("fsync = off", "full_page_writes = off", "max_connections = 200"):
+        for line in settings:
             running.psql(f"ALTER SYSTEM SET {line};")
         running.psql("SELECT pg_reload_conf();")
         try:
-            yield running.get_uri()
+            yield running
         finally:
             running.cleanup()
 
@@ -42,8 +46,8 @@ def server() -> Iterator[str]:
 def main(command: list[str]) -> int:
     if os.environ.get("TEST_DATABASE_URL"):
         return subprocess.call(command)
-    with server() as url:
-        return subprocess.call(command, env={**os.environ, "TEST_DATABASE_URL": url})
+    with server() as running:
+        return subprocess.call(command, env={**os.environ, "TEST_DATABASE_URL": running.get_uri()})
 
 
 if __name__ == "__main__":
