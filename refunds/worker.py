@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,7 +19,7 @@ from refunds import history, services
 log = logging.getLogger(__name__)
 
 KEEP_JOBS = timedelta(days=1)
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 class PoolWorker(Worker):
@@ -63,13 +64,19 @@ class PoolWorker(Worker):
 
 
 def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
-    """Do `work` until it ends by itself, beginning again with growing pauses when the database throws it out."""
-    pause = 0.5
+    """Do `work` until it ends by itself, beginning again with growing pauses when the database throws it out.
+
+    What has worked for longer than the last pause begins with the shortest again.
+    """
+    pause = FIRST_PAUSE
     while not stopped.is_set():
+        began = time.monotonic()
         try:
             work()
             return
         except Error as trouble:
+            if time.monotonic() - began > pause:
+                pause = FIRST_PAUSE
             log.warning("The database is away (%s); trying again in %.1f s.", type(trouble).__name__, pause)
             connection.close()
             stopped.wait(pause)
