@@ -13,15 +13,17 @@ from typing import Any
 
 import django
 import pytest
+from django.apps import apps
 from django.db.models import F
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-django.setup()  # a plugin is imported before pytest-django has done it
+if not apps.ready:  # a plugin is imported before pytest-django has made them so
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    django.setup()
 
-from gateways.contract import Outcome, RefundUpdate  # noqa: E402
-from refunds.models import Payment  # noqa: E402
-from refunds.services import orders, record, request, send  # noqa: E402
-from refunds.services.actor import Mouth  # noqa: E402
+from gateways.contract import Outcome, RefundUpdate
+from refunds.models import Payment
+from refunds.services import orders, record, request, send
+from refunds.services.actor import Mouth
 
 
 @dataclass(frozen=True)
