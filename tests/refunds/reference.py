@@ -94,7 +94,7 @@ def after_a_turn(refund: Refund, there: There, now: datetime) -> set[str]:
     if not refund.sent_at or status in (S.REQUESTED, S.APPROVED):
         return {status}
     allowed = after_a_look(refund, there, status)
-    if status is S.UNKNOWN and may_be_repeated(refund, there, now):
+    if may_be_repeated(refund, there, now):
         known = {"failed" if one.state == "returned" else one.state for one in there.of(str(refund.key))}
         if (
             known
@@ -108,9 +108,12 @@ def after_a_turn(refund: Refund, there: There, now: datetime) -> set[str]:
 
 
 def may_be_repeated(refund: Refund, there: There, now: datetime) -> bool:
+    """Where a key guards it: within the key's window. Where only their list does: once it must have arrived."""
     orders = list(refund.attempts.filter(kind="send"))
-    if not orders or refund.reference or refund.cancel_asked_at or there.kind.can.repeat is Repeat.NEVER:
+    is_lost = refund.status == S.SENDING and refund.lease_until <= now
+    if not (is_lost or refund.status == S.UNKNOWN) or not orders or refund.reference or refund.cancel_asked_at:
         return False
     if there.kind.can.repeat is Repeat.WITHIN_WINDOW:
         return now < orders[0].started_at + timedelta(hours=20)
-    return now >= (orders[-1].finished_at or orders[-1].started_at) + QUIET and not there.looks_fail
+    last = orders[-1].finished_at
+    return there.kind.can.repeat is Repeat.AFTER_ABSENCE and bool(last) and now >= last + QUIET and not there.looks_fail

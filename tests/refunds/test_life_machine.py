@@ -239,7 +239,7 @@ class Life(RuleBasedStateMachine):
     def settle(self, refund: Refund, fate: str, fails: bool) -> None:
         self.there.fate, self.there.looks_fail = fate, fails
         allowed, n_orders = reference.after_a_turn(refund, self.there, self.now), self.there.n_orders
-        may_repeat = reference.may_be_repeated(refund, self.there, self.now) and refund.status == S.UNKNOWN
+        may_repeat = reference.may_be_repeated(refund, self.there, self.now)
         self.work(services.settle_refund, refund)
         assert may_repeat or self.there.n_orders == n_orders, f"{refund} went out again"
         self.takes_in()
