@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +22,23 @@ NO_DELETE = (
     "account",
     "approval",
     "attempt",
+    "change",
     "checkpoint",
     "declaration",
+    "delegation",
     "delivery",
     "event",
     "payment",
     "reasonword",
     "refund",
     "refundreason",
+    "rule",
     "unmatchedrefund",
     "verification",
 )
 FROZEN = {
+    "change": ("kind", "subject", "person_id", "before", "after", "note", "source", "proposed_by_id", "proposed_at"),
+    "delegation": ("person_id", "deputy_id", "from_at", "until"),
     "declaration": (
         "refund_id",
         "outcome",
@@ -59,6 +65,29 @@ FROZEN = {
         "reason_word",
         "public_note",
     ),
+    "rule": (
+        "number",
+        "version",
+        "account_id",
+        "currency",
+        "from_amount",
+        "to_amount",
+        "sums_payment",
+        "sums_customer",
+        "sums_requester",
+        "reason_id",
+        "from_days",
+        "demand",
+        "began_at",
+    ),
+}
+
+# A row that has one of these stays as it is.
+ENDS = {
+    "change": ("confirmed_at", "dropped_at"),
+    "declaration": ("confirmed_at", "dropped_at"),
+    "delegation": ("ended_at",),
+    "rule": ("ended_at",),
 }
 
 
@@ -97,12 +126,15 @@ GUARDS: tuple[Guard, ...] = (
         )
         for table, columns in FROZEN.items()
     ),
-    Guard(
-        "guard_declaration_ended",
-        "refunds_declaration",
-        "UPDATE",
-        "A declaration that has ended stays as it is.",
-        'OLD."confirmed_at" IS NOT NULL OR OLD."dropped_at" IS NOT NULL',
+    *(
+        Guard(
+            f"guard_{table}_ended",
+            f"refunds_{table}",
+            "UPDATE",
+            f"A {table} that has ended stays as it is.",
+            " OR ".join(f'OLD."{column}" IS NOT NULL' for column in columns),
+        )
+        for table, columns in ENDS.items()
     ),
     *(
         Guard(
@@ -114,6 +146,15 @@ GUARDS: tuple[Guard, ...] = (
             'WHERE asked.id = NEW."refund_id" AND asked.requested_by_id = NEW."confirmed_by_id")',
         )
         for event in ("INSERT", "UPDATE")
+    ),
+    Guard(
+        "guard_refund_approved_by_enough",
+        "refunds_refund",
+        "UPDATE",
+        "Too few people have approved this refund.",
+        """OLD."status" = 'requested' AND NEW."status" = 'approved' AND """
+        '(SELECT COUNT(*) FROM refunds_approval AS given WHERE given.refund_id = NEW."id" '
+        'AND given.revision = NEW."revision") < NEW."approvals_needed"',
     ),
     Guard(
         "guard_approval_of_the_requester",
@@ -159,12 +200,21 @@ def _postgresql(guard: Guard) -> list[str]:
 SQL = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
+def _reads(guard: Guard) -> set[str]:
+    """The columns of its table that a guard looks at."""
+    return set(re.findall(r'\b(?:OLD|NEW)\."(\w+)"', guard.condition))
+
+
+def _columns(connection: Any, cursor: Any, table: str) -> set[str]:
+    return {column.name for column in connection.introspection.get_table_description(cursor, table)}
+
+
 def install(connection: Any) -> None:
-    """Put every guard in place whose table is there: an early migration does not know the later tables."""
+    """Put every guard in place that fits: an early migration knows neither the later tables nor the later columns."""
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
         for guard in GUARDS:
-            if guard.table not in tables:
+            if guard.table not in tables or not _reads(guard) <= _columns(connection, cursor, guard.table):
                 continue
             for statement in SQL[connection.vendor](guard):
                 cursor.execute(statement)

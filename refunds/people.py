@@ -15,11 +15,12 @@ READ = (
     "view_attempt",
     "view_approval",
     "view_declaration",
+    "view_rule",
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Agents": (*READ, "request_refund", "sync_refund"),
-    "Approvers": (*READ, "approve_refund", "sync_refund"),
+    "Approvers": (*READ, "approve_refund", "sync_refund", "view_delegation"),
     "Finance": (
         *READ,
         "view_delivery",
@@ -28,6 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "dispute_payment",
         "sync_refund",
         "import_payments",
+        "export_refund",
         "view_raw_exchange",
     ),
     "Auditors": (
@@ -38,6 +40,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "view_checkpoint",
         "view_verification",
         "verify_history",
+        "export_refund",
+        "view_allowance",
+        "view_delegation",
+        "view_change",
         "view_user",
         "view_group",
     ),
@@ -52,8 +58,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "view_reasonword",
         "add_reasonword",
         "change_reasonword",
+        "view_rule",
+        "view_allowance",
+        "view_delegation",
+        "view_change",
+        "change_rules",
     ),
-    "User admins": ("view_user", "add_user", "change_user", "view_group"),
+    "User admins": ("view_user", "add_user", "change_user", "view_group", "view_change", "change_people"),
 }
 
 

@@ -1,8 +1,10 @@
 """What the back office remembers. Fields, constraints and transitions; no steps, no network."""
 
 from refunds.models.account import Account
+from refunds.models.allowance import Allowance, Delegation, Scope
 from refunds.models.approval import Approval
 from refunds.models.attempt import Attempt
+from refunds.models.change import Change
 from refunds.models.checkpoint import Checkpoint, Verification
 from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
@@ -10,20 +12,26 @@ from refunds.models.event import Event
 from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
+from refunds.models.rule import Rule
 from refunds.models.unmatched import UnmatchedRefund
 
 __all__ = [
     "Account",
+    "Allowance",
     "Approval",
     "Attempt",
+    "Change",
     "Checkpoint",
     "Declaration",
+    "Delegation",
     "Delivery",
     "Event",
     "Payment",
     "ReasonWord",
     "Refund",
     "RefundReason",
+    "Rule",
+    "Scope",
     "Status",
     "UnmatchedRefund",
     "Verification",

@@ -14,6 +14,13 @@ class Approval(models.Model):
     revision = models.PositiveIntegerField()
     approver = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="approvals_given")
     requester = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    acting_for = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Whose allowance was used, where the approver stood in for somebody.",
+    )
     digest = models.CharField(max_length=64, help_text="SHA-256 of what was shown.")
     approved_at = models.DateTimeField()
 
@@ -21,6 +28,8 @@ class Approval(models.Model):
         ordering = ("pk",)
         constraints = (
             models.CheckConstraint(condition=~Q(approver=F("requester")), name="approval_by_another_person"),
+            models.CheckConstraint(condition=~Q(acting_for=F("requester")), name="approval_not_for_the_requester"),
+            models.CheckConstraint(condition=~Q(acting_for=F("approver")), name="approval_for_somebody_else"),
             models.UniqueConstraint(
                 fields=("refund", "revision", "approver"),
                 name="approval_once_per_revision",

@@ -22,6 +22,7 @@ class Event(models.Model):
         LOOK_UP = "look_up", "look-up"
         WEBHOOK = "webhook", "webhook"
         COMMAND = "command", "command line"
+        RULE = "rule", "approval rule"
 
     payment = models.ForeignKey("refunds.Payment", models.PROTECT, related_name="events")
     refund = models.ForeignKey("refunds.Refund", models.PROTECT, null=True, related_name="events")

@@ -84,6 +84,15 @@ class Refund(models.Model):
     ticket = models.CharField(max_length=200, blank=True)
     internal_note = models.TextField(blank=True, help_text="Never leaves this house.")
 
+    rule = models.ForeignKey(
+        "refunds.Rule",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The version of the rule that it met; none: one approval.",
+    )
+    approvals_needed = models.PositiveSmallIntegerField(default=1)
+
     status = FSMField(default=Status.REQUESTED, choices=Status.choices, protected=True)
     version = models.PositiveIntegerField(default=1)
     revision = models.PositiveIntegerField(default=1)
@@ -126,6 +135,7 @@ class Refund(models.Model):
             ("declare_refund", "Can declare the outcome of a refund"),
             ("sync_refund", "Can check refunds with the gateway"),
             ("view_raw_exchange", "Can see raw exchanges with gateways"),
+            ("export_refund", "Can export refunds, payments and their journal"),
         )
         constraints = (
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive"),
@@ -139,6 +149,7 @@ class Refund(models.Model):
                 condition=~Q(status="sending") | Q(lease_until__isnull=False),
                 name="refund_sending_has_lease",
             ),
+            models.CheckConstraint(condition=Q(approvals_needed__lte=2), name="refund_approvals_at_most_two"),
             models.CheckConstraint(condition=~Q(retry_of=F("id")), name="refund_retries_another"),
             models.UniqueConstraint(
                 fields=("account", "reference"),
@@ -160,6 +171,7 @@ class Refund(models.Model):
             models.Index(F("requested_at").desc(), F("id").desc(), name="refund_newest_first"),
             models.Index(fields=("status", "requested_at"), name="refund_queue"),
             models.Index(fields=("ask_at",), condition=Q(ask_at__isnull=False), name="refund_due"),
+            models.Index(fields=("requested_by", "requested_at"), name="refund_by_requester"),
         )
 
     def __str__(self) -> str:
