@@ -23,6 +23,10 @@ class TooMuch(RefundError):
     """More than the payment has free."""
 
 
+class OverLimit(RefundError):
+    """More than this person may, at once or on one day."""
+
+
 class NotRefundable(RefundError):
     """This payment cannot be refunded now, or its gateway cannot carry this order."""
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.utils import timezone
 
+from refunds import limits, scope
 from refunds.errors import NotAllowed, NotRefundable, SamePerson
-from refunds.models import Payment, Refund
+from refunds.models import Account, Approval, Payment, Refund
 
 REQUEST = "refunds.request_refund"
 APPROVE = "refunds.approve_refund"
@@ -19,8 +23,9 @@ DISPUTE = "refunds.dispute_payment"
 RAW = "refunds.view_raw_exchange"
 ACCOUNTS = "refunds.change_account"
 VERIFY = "refunds.verify_history"
-
-APPROVALS_NEEDED = 1
+EXPORT = "refunds.export_refund"
+RULES = "refunds.change_rules"
+PEOPLE = "refunds.change_people"
 
 
 def may(user: User, right: str) -> bool:
@@ -33,6 +38,12 @@ def demand(user: User, right: str, to_do: str) -> None:
         raise NotAllowed(f"A superuser looks after the system and cannot {to_do}. Sign in as a person of the desk.")
     if not may(user, right):
         raise NotAllowed(f"You may not {to_do}: your groups do not give you that right.")
+
+
+def demand_in_scope(user: User, account: Account) -> None:
+    """Persons may be limited to accounts; the screens show them nothing of the others in the first place."""
+    if not scope.includes(user, account):
+        raise NotAllowed(f"You do not work with the account {account}.")
 
 
 def demand_another_person(user: User, refund: Refund, to_do: str) -> None:
@@ -68,18 +79,51 @@ def digest(refund: Refund) -> str:
         "public_note": refund.public_note,
         "ticket": refund.ticket,
         "internal_note": refund.internal_note,
+        "rule": refund.rule_id,
+        "approvals": refund.approvals_needed,
     }
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
+def approvals_of(refund: Refund) -> list[Approval]:
+    """Those of the refund as it stands, whether they still count or not."""
+    found = refund.approvals.filter(revision=refund.revision)
+    return list(found.select_related("approver", "acting_for").order_by("pk"))
+
+
 def why_not_approved(refund: Refund) -> str:
-    """Why the approvals on record do not carry this refund now, or ""."""
-    approvals = list(refund.approvals.filter(revision=refund.revision).select_related("approver"))
-    if len(approvals) < APPROVALS_NEEDED:
+    """Why nobody's word carries this refund now, or ""."""
+    if refund.approvals_needed == 0:
+        return _why_not_by_rule(refund)
+    approvals = approvals_of(refund)
+    if len({approval.acting_for_id or approval.approver_id for approval in approvals}) < refund.approvals_needed:
         return "It has too few approvals."
-    for approval in approvals:
-        if approval.digest != digest(refund):
-            return "It is no longer what was approved."
-        if not may(approval.approver, APPROVE):
-            return f"{approval.approver}, who approved it, may no longer approve refunds."
-    return ""
+    return next((why for approval in approvals if (why := why_void(approval, refund))), "")
+
+
+def why_void(approval: Approval, refund: Refund) -> str:
+    """Why this approval does not count now, or ""."""
+    if approval.digest != digest(refund):
+        return "It is no longer what was approved."
+    if timezone.now() - approval.approved_at > life_of_approval():
+        return f"The approval of {approval.approver} is older than {settings.APPROVAL_DAYS} days."
+    for person in filter(None, (approval.approver, approval.acting_for)):
+        if not may(person, APPROVE):
+            return f"{person}, on whose word it was approved, may no longer approve refunds."
+        if not scope.includes(person, refund.account):
+            return f"{person}, on whose word it was approved, no longer works with the account {refund.account}."
+    return limits.why_over(approval.acting_for or approval.approver, limits.Act.APPROVE, refund.money)
+
+
+def _why_not_by_rule(refund: Refund) -> str:
+    """Where a rule asks for no approval, the requester is looked at again instead."""
+    requester = refund.requested_by
+    if requester is None or not may(requester, REQUEST) or not scope.includes(requester, refund.account):
+        return f"{requester}, who asked for it, may no longer request refunds here."
+    if refund.approved_at and timezone.now() - refund.approved_at > life_of_approval():
+        return f"It was let through more than {settings.APPROVAL_DAYS} days ago."
+    return limits.why_over(requester, limits.Act.REQUEST, refund.money)
+
+
+def life_of_approval() -> timedelta:
+    return timedelta(days=settings.APPROVAL_DAYS)

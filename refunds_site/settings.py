@@ -140,6 +140,11 @@ LEASE_SECONDS = ENV.int("LEASE_SECONDS", default=3 * (GATEWAY_DEADLINE_SECONDS +
 # Stretches (2) or shortens (0.5) the pauses between look-ups, which are data of each gateway.
 POLL_PACE = ENV.float("POLL_PACE", default=1.0)
 
+# --- Approvals and allowances ---
+
+APPROVAL_DAYS = ENV.int("APPROVAL_DAYS", default=7)  # an approval that was not sent by then has to be given again
+ALLOWANCES_REQUIRED = ENV.bool("ALLOWANCES_REQUIRED", default=False)  # without a row, a person may ask for nothing
+
 # --- Login: by user name and password; nobody signs up ---
 
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

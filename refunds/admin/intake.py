@@ -78,7 +78,7 @@ def import_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
         return _ask(admin, request, form)
     content = form.cleaned_data["file"].read()
     try:
-        tally = preview(read_rows(BytesIO(content)))
+        tally = preview(read_rows(BytesIO(content)), by=request.user)
     except BadInput as trouble:
         form.add_error("file", str(trouble))
         return _ask(admin, request, form)

@@ -3,6 +3,7 @@
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
+from refunds.services.changes import change_at_once, confirm_change, drop_change, end_delegation, propose_change
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
 from refunds.services.declare import (
     confirm_outcome,
@@ -40,12 +41,16 @@ __all__ = [
     "ask_to_cancel",
     "book_key_fetch",
     "can_be_settled",
+    "change_at_once",
     "check_refund",
     "clear_attention",
     "close_dispute",
+    "confirm_change",
     "confirm_outcome",
     "dismiss_unmatched",
+    "drop_change",
     "drop_proposal",
+    "end_delegation",
     "fingerprint",
     "forget_customer",
     "gateways_by_hand",
@@ -59,6 +64,7 @@ __all__ = [
     "not_failed_before",
     "open_declaration",
     "pause_account",
+    "propose_change",
     "propose_outcome",
     "record_update",
     "reject_refund",

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from django.contrib.auth.models import User
 
-from refunds.models import Event
+from refunds.models import Event, Rule
 
 
 class Mouth(StrEnum):
@@ -33,6 +33,10 @@ class Actor:
     @classmethod
     def at_the_command_line(cls, user: User) -> Actor:
         return cls(user.get_username(), Event.Source.COMMAND, user)
+
+    @classmethod
+    def rule(cls, rule: Rule) -> Actor:
+        return cls(str(rule), Event.Source.RULE)
 
     @classmethod
     def gateway(cls, label: str, mouth: Mouth) -> Actor:

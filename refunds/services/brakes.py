@@ -67,4 +67,6 @@ def fingerprint(pem: str) -> str:
 def _for_a_gateway_admin(account_id: int, by: User) -> Account:
     if not by.has_perm(policy.ACCOUNTS):
         raise NotAllowed("Only gateway admins decide about accounts.")
-    return Account.objects.select_for_update().get(pk=account_id)
+    account = Account.objects.select_for_update().get(pk=account_id)
+    policy.demand_in_scope(by, account)
+    return account

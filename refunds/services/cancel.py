@@ -36,7 +36,7 @@ def why_no_cancel(refund: Refund) -> str:
 @transaction.atomic
 def ask_to_cancel(refund_id: int, by: User, *, seen: int) -> Refund:
     """By the requester or by Finance; whether it is in time, only the gateway can say."""
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     if refund.requested_by_id == by.pk:
         policy.demand(by, policy.REQUEST, "cancel a refund")
     else:

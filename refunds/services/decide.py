@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from refunds import policy
 from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Approval, Refund, Status
-from refunds.services.actor import Actor
+from refunds.services.actor import WORKER, Actor
+from refunds.services.allowances import take_to_approve
 from refunds.services.orders import demand_carried
 from refunds.services.record import call_for
 from refunds.services.request import spoken
@@ -18,25 +21,42 @@ from refunds.services.steps import locked, take_step
 
 @transaction.atomic
 def approve_refund(refund_id: int, by: User, *, seen: int) -> Refund:
-    """Requested → approved, by someone else; it is sent as soon as a worker is free."""
+    """Requested → approved by the last person needed, and sent as soon as a worker is free; before that, one of two."""
     refund = _to_decide(refund_id, by, "approve", seen)
+    if refund.status != Status.REQUESTED:
+        raise WrongMoment(f"{refund} is {refund.get_status_display()} already. Nothing was done.")
     policy.demand_refundable(refund.payment)
     demand_carried(refund)
-    now = timezone.now()
-    try:
-        with transaction.atomic():
-            Approval.objects.create(
-                refund=refund,
-                revision=refund.revision,
-                approver=by,
-                requester_id=refund.requested_by_id or 0,  # never 0: somebody has asked for it
-                digest=policy.digest(refund),
-                approved_at=now,
-            )
-    except IntegrityError:
-        raise WrongMoment(f"You have approved {refund} already.") from None
-    take_step(refund, "approved", Actor.person(by), move=refund.approve, approved_at=now, ask_at=now, asks=0)
+    standing = _standing_approvals(refund)
+    if by.pk in (approval.approver_id for approval in standing):
+        raise WrongMoment(f"You have approved {refund} already. Another person has to approve it as well.")
+    acting_for, now = take_to_approve(by, refund), timezone.now()
+    Approval.objects.create(
+        refund=refund,
+        revision=refund.revision,
+        approver=by,
+        requester_id=refund.requested_by_id or 0,  # never 0: somebody has asked for it
+        acting_for=acting_for,
+        digest=policy.digest(refund),
+        approved_at=now,
+    )
+    n_given, needed = len(standing) + 1, refund.approvals_needed
+    text = f"{f'With the allowance of {acting_for}. ' if acting_for else ''}Approval {n_given} of {needed}."
+    if n_given < needed:
+        take_step(refund, "approved by one", Actor.person(by), text=text)
+    else:
+        times: dict[str, Any] = {"approved_at": now, "ask_at": now, "asks": 0}
+        take_step(refund, "approved", Actor.person(by), move=refund.approve, text=text, **times)
     return refund
+
+
+def _standing_approvals(refund: Refund) -> list[Approval]:
+    """The approvals that still count. Where one no longer does, everybody looks anew: the revision rises."""
+    approvals = policy.approvals_of(refund)
+    if why := next((why for approval in approvals if (why := policy.why_void(approval, refund))), ""):
+        take_step(refund, "approval void", WORKER, text=why, revision=refund.revision + 1)
+        return []
+    return approvals
 
 
 @transaction.atomic
@@ -51,6 +71,7 @@ def unapprove_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund
         move=refund.unapprove,
         text=why,
         revision=refund.revision + 1,
+        approvals_needed=max(refund.approvals_needed, 1),
         approved_at=None,
         ask_at=None,
         needs_attention=call_for(refund),
@@ -78,7 +99,7 @@ def return_refund(refund_id: int, by: User, question: str, *, seen: int) -> Refu
 
 def _to_decide(refund_id: int, by: User, to_do: str, seen: int) -> Refund:
     policy.demand(by, policy.APPROVE, f"{to_do} a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     if refund.requested_by is None:
         raise NotAllowed(f"{refund} was made at the gateway; there is nothing to decide.")
     policy.demand_another_person(by, refund, to_do)

@@ -42,7 +42,7 @@ def propose_outcome(
 ) -> Declaration:
     """One person's word, with a note and evidence or a ticket. Nothing moves until another person confirms it."""
     policy.demand(by, policy.DECLARE, "declare what became of a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     if refund.status not in AWAITING:
         raise WrongMoment(f"{refund} is {refund.get_status_display()}, so there is nothing to declare.")
     if standing := open_declaration(refund):
@@ -71,7 +71,7 @@ def propose_outcome(
 def confirm_outcome(refund_id: int, by: User, *, seen: int) -> Refund:
     """Unknown or processing → succeeded or failed, by the word of a second person."""
     policy.demand(by, policy.DECLARE, "confirm what became of a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     declaration = open_declaration(refund)
     if declaration is None:
         raise WrongMoment(f"Nothing is proposed about {refund} as it stands now.")
@@ -109,7 +109,7 @@ def confirm_outcome(refund_id: int, by: User, *, seen: int) -> Refund:
 def drop_proposal(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """The proposal is taken back or refused; the refund stands as it stood."""
     policy.demand(by, policy.DECLARE, "drop a proposal")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     declaration = open_declaration(refund)
     if declaration is None:
         raise WrongMoment(f"Nothing is proposed about {refund} as it stands now.")

@@ -24,7 +24,7 @@ LONGEST_CASE = 100
 def mark_disputed(payment_id: int, by: User, note: str, case: str = "", *, seen: int) -> Payment:
     """From now on nothing of it is requested, approved or sent; `seen` is the version a person looked at."""
     policy.demand(by, policy.DISPUTE, "mark payments as disputed")
-    payment = _locked(payment_id, seen)
+    payment = _locked(payment_id, seen, by)
     if payment.disputed_at:
         raise WrongMoment(f"{payment} is marked as disputed already.")
     note, case = spoken(note, "Write down how you know of it."), case.strip()
@@ -37,7 +37,7 @@ def mark_disputed(payment_id: int, by: User, note: str, case: str = "", *, seen:
 def close_dispute(payment_id: int, by: User, note: str, *, seen: int) -> Payment:
     """It is over: what was approved meanwhile, or before, is sent now."""
     policy.demand(by, policy.DISPUTE, "close disputes")
-    payment = _locked(payment_id, seen)
+    payment = _locked(payment_id, seen, by)
     if not payment.disputed_at:
         raise WrongMoment(f"{payment} is not marked as disputed any more.")
     note = spoken(note, "Write down how it ended.")
@@ -65,8 +65,9 @@ def _mark(payment: Payment, by: Actor, text: str, case: str) -> Payment:
     return payment
 
 
-def _locked(payment_id: int, seen: int) -> Payment:
+def _locked(payment_id: int, seen: int, by: User) -> Payment:
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
+    policy.demand_in_scope(by, payment.account)
     if payment.version != seen:
         raise WrongMoment(f"{payment} has changed since you opened it. Nothing was done; please look again.")
     return payment

@@ -79,9 +79,9 @@ def key_of(payment: Payment) -> Key:
     return payment.account_id, payment.reference
 
 
-def preview(rows: Iterable[PaymentRow | BadRow]) -> Tally:
+def preview(rows: Iterable[PaymentRow | BadRow], *, by: User | None = None) -> Tally:
     """What `take_in` would do with these rows now. Writes nothing."""
-    tally, sift = Tally(), _Sift()
+    tally, sift = Tally(), _Sift(by)
     for chunk in _chunks(rows):
         for new in sift.new_ones(chunk, tally):
             tally.add(new.payment)
@@ -101,7 +101,7 @@ def take_in(
     if by is not None:
         policy.demand(by, policy.IMPORT, "bring payments in")
     actor = FROM_A_FILE if by is None else Actor.person(by)
-    tally, sift, n_rows = Tally(), _Sift(), 0
+    tally, sift, n_rows = Tally(), _Sift(by), 0
     for chunk in _chunks(rows):
         _write(sift.new_ones(chunk, tally), actor, tally)
         n_rows += len(chunk)
@@ -113,8 +113,8 @@ def take_in(
 class _Sift:
     """Tells new payments from known ones and from bad rows; remembers what stood earlier in the same file."""
 
-    def __init__(self) -> None:
-        self.check = RowCheck(timezone.now())
+    def __init__(self, by: User | None) -> None:
+        self.check = RowCheck(timezone.now(), by)
         self.seen: dict[Key, Payment] = {}
 
     def new_ones(self, chunk: list[PaymentRow | BadRow], tally: Tally) -> list[_New]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from refunds import policy
+from refunds import policy, rules
 from refunds.errors import BadInput, NotRefundable, TooMuch, WrongMoment
+from refunds.limits import Act
 from refunds.models import Payment, Refund, RefundReason, Status
 from refunds.services.actor import Actor
+from refunds.services.allowances import take
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.journal import write_line
 from refunds.services.orders import demand_carried, gateway_for
 from refunds.services.record import call_for
+from refunds.services.rulings import rule_for
 from refunds.services.steps import locked, take_step
 
 LONGEST_TEXT = 2000
@@ -35,8 +40,11 @@ def request_refund(
     """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free."""
     policy.demand(by, policy.REQUEST, "request a refund")
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
+    policy.demand_in_scope(by, payment.account)
     _demand_askable(payment, amount, reason)
     _hold(payment, amount, seen_free)
+    take(by, Act.REQUEST, payment.money(amount))
+    rule = rule_for(payment, amount, reason, by)
     gateway, now = gateway_for(payment.account), timezone.now()
     refund = Refund(
         payment=payment,
@@ -51,19 +59,36 @@ def request_refund(
         requested_at=now,
         retry_of=retry_of,
         exclusive=not gateway.can.several,
+        rule=rule,
+        approvals_needed=rules.approvals_needed(rule),
     )
     demand_carried(refund, gateway)
     _open(refund)
     text = f"{refund.money} {payment.currency}: {reason}. " + (f"A new try after {retry_of}." if retry_of else "")
-    data = {"amount": amount, "currency": payment.currency, "ticket": refund.ticket}
+    data = {"amount": amount, "currency": payment.currency, "ticket": refund.ticket, **_met(refund)}
     write_line(refund, "requested", Actor.person(by), text=text, data=data)
+    return _let_through(refund)
+
+
+def _met(refund: Refund) -> dict[str, Any]:
+    """The rule and what it asks, as the journal keeps it."""
+    return {"rule": str(refund.rule or ""), "approvals": refund.approvals_needed}
+
+
+def _let_through(refund: Refund) -> Refund:
+    """Where a rule asks for nobody's approval, the rule itself is the one who approves."""
+    if refund.rule is None or refund.approvals_needed:
+        return refund
+    by, now = Actor.rule(refund.rule), timezone.now()
+    times: dict[str, Any] = {"approved_at": now, "ask_at": now, "asks": 0}
+    take_step(refund, "approved", by, move=refund.approve, text="No approval is needed.", **times)
     return refund
 
 
 @transaction.atomic
 def retry_refund(failed_id: int, by: User, *, seen: int) -> Refund:
     """A new refund in place of one that definitely failed or came back: a new key, new approvals."""
-    failed = locked(failed_id, seen)
+    failed = locked(failed_id, seen, by)
     if failed.status not in (Status.FAILED, Status.REVERSED):
         raise WrongMoment(f"{failed} is {failed.get_status_display()}: only a failed or reversed refund is retried.")
     if failed.reason is None:
@@ -84,11 +109,18 @@ def retry_refund(failed_id: int, by: User, *, seen: int) -> Refund:
 def resubmit_refund(refund_id: int, by: User, answer: str, *, seen: int) -> Refund:
     """Returned → requested, by the requester with an answer; earlier approvals no longer count."""
     policy.demand(by, policy.REQUEST, "resubmit a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     policy.demand_the_requester(by, refund, "resubmit")
     policy.demand_refundable(refund.payment)
     answer = spoken(answer, "Answer the question before you resubmit.")
-    take_step(refund, "resubmitted", Actor.person(by), move=refund.resubmit, text=answer, revision=refund.revision + 1)
+    rule = rule_for(refund.payment, refund.amount, refund.reason, by, but=refund.pk)
+    # Somebody wanted to look at it, so somebody does.
+    anew: dict[str, Any] = {
+        "rule": rule,
+        "approvals_needed": max(rules.approvals_needed(rule), 1),
+        "revision": refund.revision + 1,
+    }
+    take_step(refund, "resubmitted", Actor.person(by), move=refund.resubmit, text=answer, **anew)
     return refund
 
 
@@ -96,7 +128,7 @@ def resubmit_refund(refund_id: int, by: User, answer: str, *, seen: int) -> Refu
 def withdraw_refund(refund_id: int, by: User, *, seen: int, why: str = "") -> Refund:
     """Requested, returned or approved → withdrawn, by the requester; once sent, the gateway is asked to cancel it."""
     policy.demand(by, policy.REQUEST, "withdraw a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     policy.demand_the_requester(by, refund, "withdraw")
     if not why_no_cancel(refund):
         return ask_to_cancel(refund_id, by, seen=seen)

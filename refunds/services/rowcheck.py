@@ -8,12 +8,14 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
 
 from gateways.contract import Gateway, RefundOrder
 from gateways.money import Money
+from refunds import scope
 from refunds.errors import BadInput, NotRefundable
 from refunds.models import Account, Payment
 from refunds.services.orders import gateway_for
@@ -38,11 +40,12 @@ TURNS_TEXT = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class RowCheck:
-    """Knows the accounts as they were at `now`, and builds the connector of each only once."""
+    """Knows the accounts as they were at `now`, to a person only the own ones, and builds each connector only once."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, by: User | None = None) -> None:
         self.now = now
-        self.accounts = {account.slug: account for account in Account.objects.all()}
+        accounts = Account.objects.all() if by is None else scope.within(Account.objects.all(), by, "pk")
+        self.accounts = {account.slug: account for account in accounts}
         self.gateways: dict[str, Gateway] = {}
 
     def payment(self, row: PaymentRow) -> Payment:

@@ -142,7 +142,12 @@ def _claim(refund_id: int, seen: int | None, *, is_probe: bool) -> Refund | None
 def _void_the_approval(refund: Refund, why: str) -> None:
     """Approved → requested: what was approved is no longer what would be sent, or by whom."""
     text = f"{why} It has to be approved again."
-    anew: dict[str, Any] = {"revision": refund.revision + 1, "approved_at": None, "ask_at": None}
+    anew: dict[str, Any] = {
+        "revision": refund.revision + 1,
+        "approvals_needed": max(refund.approvals_needed, 1),
+        "approved_at": None,
+        "ask_at": None,
+    }
     take_step(refund, "approval void", WORKER, move=refund.unapprove, text=text, **anew)
 
 
@@ -276,7 +281,7 @@ def end_lease(refund_id: int) -> None:
 def send_now(refund_id: int, by: User, *, seen: int) -> Refund:
     """An approved refund that waits is tried at once."""
     policy.demand(by, policy.APPROVE, "send a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     if refund.status != Status.APPROVED:
         raise WrongMoment(f"{refund} is {refund.get_status_display()}: only an approved refund can be sent.")
     refund.needs_attention = call_for(refund)

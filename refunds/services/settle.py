@@ -106,7 +106,7 @@ def look_up_payment(payment_id: int) -> None:
 def check_refund(refund_id: int, by: User) -> Refund:
     """A person wants to know now: the next look-up moves to the front."""
     policy.demand(by, policy.SYNC, "check a refund with its gateway")
-    refund = locked(refund_id)
+    refund = locked(refund_id, by=by)
     if why := why_no_check(refund):
         raise WrongMoment(why)
     take_step(refund, "asked", Actor.person(by), text="The gateway is asked once more.", ask_at=timezone.now(), asks=0)
@@ -126,7 +126,7 @@ def why_no_check(refund: Refund) -> str:
 def clear_attention(refund_id: int, by: User, note: str, *, seen: int) -> Refund:
     """Somebody has looked: the call for a person is answered with a note; no status changes."""
     policy.demand(by, policy.DECLARE, "answer a call for attention")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     if not refund.needs_attention:
         raise WrongMoment(f"Nothing about {refund} asks for attention any more.")
     note = spoken(note, "Write down what you found.")

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import F
 from django_fsm import TransitionNotAllowed
 
+from refunds import policy
 from refunds.errors import WrongMoment
 from refunds.models import Event, Payment, Refund, Status
 from refunds.models.refund import HOLDING
@@ -19,13 +21,18 @@ from refunds.services.due import wake_at
 from refunds.services.journal import write_line
 
 
-def locked(refund_id: int, seen: int | None = None) -> Refund:
-    """The refund as it is now, behind a lock where the database has them; `seen` is the version a person looked at."""
+def locked(refund_id: int, seen: int | None = None, by: User | None = None) -> Refund:
+    """The refund as it is now, behind a lock where the database has them; `seen` is the version a person looked at.
+
+    A person, `by`, who is limited to other accounts gets no further.
+    """
     payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
     refund = Refund.objects.select_for_update(of=("self",)).select_related("reason", "requested_by").get(pk=refund_id)
     refund.payment = payment
     refund.account = payment.account
+    if by is not None:
+        policy.demand_in_scope(by, refund.account)
     if seen is not None and refund.version != seen:
         raise WrongMoment(
             f"{refund} has changed since you opened it: it is {refund.get_status_display()} now. "

@@ -100,7 +100,7 @@ def _weighed(refund: Refund, row: UnmatchedRefund) -> Suggestion:
 def name_reference(refund_id: int, by: User, reference: str, *, seen: int) -> Refund:
     """A person has found it in the gateway's own screens; the look-up by that reference then says what became of it."""
     policy.demand(by, policy.DECLARE, "name the gateway's reference of a refund")
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     policy.demand_another_person(by, refund, "name the reference of")
     if why := why_no_name(refund):
         raise WrongMoment(why)
@@ -144,7 +144,7 @@ def why_no_name(refund: Refund) -> str:
 def match_unmatched(row_id: int, refund_id: int, by: User, *, seen: int) -> Refund:
     """A person says which refund of ours it is; the gateway is then asked about it by that name."""
     policy.demand(by, policy.DECLARE, MATCH)
-    refund = locked(refund_id, seen)
+    refund = locked(refund_id, seen, by)
     row = _open_row(row_id, by)
     if why := why_no_match(row, refund):
         raise BadInput(why)
@@ -188,4 +188,5 @@ def _open_row(row_id: int, by: User) -> UnmatchedRefund:
     row = UnmatchedRefund.objects.select_for_update(of=("self",)).get(pk=row_id)
     if row.settled_at:
         raise WrongMoment("It has left the list already.")
+    policy.demand_in_scope(by, row.account)
     return row

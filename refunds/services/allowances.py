@@ -1,0 +1,77 @@
+"""Taking a person's allowance: by one conditional UPDATE, so that no two acts share what is left of a day."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from gateways.money import Money
+from refunds import limits, policy, scope
+from refunds.errors import OverLimit, SamePerson
+from refunds.limits import Act
+from refunds.models import Allowance, Delegation, Refund
+
+
+def take(person: User, act: Allowance.Act, money: Money) -> None:
+    """Count this act against the person's day; raises OverLimit and takes nothing where it is too much."""
+    if why := limits.why_over(person, act, money):
+        raise OverLimit(why)
+    today = timezone.localdate()
+    so_far = Case(When(day=today, then=F("taken")), default=Value(0))
+    row = Allowance.objects.filter(person=person, act=act, currency=money.currency)
+    left = row.annotate(so_far=so_far).filter(largest__gte=money.minor, so_far__lte=F("per_day") - money.minor)
+    if left.update(day=today, taken=so_far + money.minor) == 1:
+        return
+    if kept := row.first():
+        left_today = Money(max(kept.per_day - taken_today(kept), 0), kept.currency)
+        raise OverLimit(
+            f"{money} {money.currency} is more than is left of the day for {person}: "
+            f"{left_today} {kept.currency} for {act.label} refunds."
+        )
+
+
+def taken_today(row: Allowance) -> int:
+    """Minor units taken on this very day."""
+    return row.taken if row.day == timezone.localdate() else 0
+
+
+def take_to_approve(by: User, refund: Refund) -> User | None:
+    """The approver's own allowance, or that of somebody for whom the approver stands in: then returns that person."""
+    used = _authorities(refund)
+    if other := used.get(by.pk):
+        raise SamePerson(f"{other} has approved {refund} with your allowance already, so a third person is needed.")
+    try:
+        take(by, Act.APPROVE, refund.money)
+    except OverLimit:
+        for delegation in in_force(by):
+            person = delegation.person
+            if person.pk in used or person.pk == refund.requested_by_id or not policy.may(person, policy.APPROVE):
+                continue
+            if scope.includes(person, refund.account) and _takes(person, refund):
+                return person
+        raise
+    return None
+
+
+def in_force(deputy: User) -> QuerySet[Delegation]:
+    """For whom this person stands in at the moment."""
+    now = timezone.now()
+    running = Q(from_at__lte=now, until__gt=now, ended_at=None)
+    return Delegation.objects.filter(running, deputy=deputy).select_related("person").order_by("pk")
+
+
+def _takes(person: User, refund: Refund) -> bool:
+    try:
+        take(person, Act.APPROVE, refund.money)
+    except OverLimit:
+        return False
+    return True
+
+
+def _authorities(refund: Refund) -> dict[int, User]:
+    """Whose word the approvals of this revision rest on, and who gave it."""
+    found = {}
+    for approval in refund.approvals.filter(revision=refund.revision).select_related("approver"):
+        found[approval.acting_for_id or approval.approver_id] = approval.approver
+    return found
