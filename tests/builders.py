@@ -1,9 +1,13 @@
-"""People, payments and refunds for the tests. Alice asks, Bob approves, Dora and Erik declare, Carol looks."""
+"""People, payments and refunds for the tests.
+
+Alice asks, Bob and Bert approve, Dora and Erik declare, Carol looks, Gina and Gus make the rules, Ute and Uwe look
+after people.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
@@ -11,7 +15,17 @@ from django.utils import timezone
 
 from gateways import registry
 from refunds import services
-from refunds.models import Account, Delivery, Payment, Refund, RefundReason
+from refunds.models import (
+    Account,
+    Allowance,
+    Delegation,
+    Delivery,
+    Payment,
+    Refund,
+    RefundReason,
+    Rule,
+    Scope,
+)
 from refunds.services.intake import FROM_A_FILE
 from refunds.services.journal import write_line
 
@@ -50,6 +64,50 @@ def dora() -> User:
 
 def erik() -> User:
     return person("erik", "Finance")
+
+
+def bert() -> User:
+    return person("bert", "Approvers")
+
+
+def gina() -> User:
+    return person("gina", "Gateway admins")
+
+
+def gus() -> User:
+    return person("gus", "Gateway admins")
+
+
+def ute() -> User:
+    return person("ute", "User admins")
+
+
+def uwe() -> User:
+    return person("uwe", "User admins")
+
+
+def make_rule(demand: str, **fields: Any) -> Rule:
+    """A rule in force."""
+    number = Rule.objects.count() + 1
+    return Rule.objects.create(**{"number": number, "version": 1, "demand": demand, "began_at": LONG_AGO, **fields})
+
+
+def allow(who: User, act: str, largest: int, per_day: int, currency: str = "EUR") -> Allowance:
+    """Minor units."""
+    return Allowance.objects.create(person=who, act=act, currency=currency, largest=largest, per_day=per_day)
+
+
+def limit_to(who: User, *accounts: Account) -> None:
+    for account in accounts:
+        Scope.objects.create(person=who, account=account)
+
+
+def stand_in(deputy: User, who: User, **fields: Any) -> Delegation:
+    """From yesterday until tomorrow."""
+    now, day = timezone.now(), timedelta(days=1)
+    return Delegation.objects.create(
+        **{"person": who, "deputy": deputy, "from_at": now - day, "until": now + day, **fields}
+    )
 
 
 def make_account(slug: str = "payerly-eu", **fields: Any) -> Account:

@@ -56,6 +56,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I25": "Status, journal line and the next due moment are committed together.",
         "I26": "Nothing is ever deleted: refund, attempt, event, payment, delivery.",
     },
+    "People": {
+        "I27": "Nobody approves what they asked for, by whatever road, superusers included.",
+        "I28": "What is approved is what was shown, and the approval is looked at once more when it is sent.",
+        "I29": "A page that is no longer true decides nothing.",
+        "I30": "Rights that were taken away are gone with the next click.",
+        "I31": "Who makes the rules moves no money, and rules, limits and rights are changed by two people.",
+        "I32": "Where two people are needed, two different people have agreed.",
+    },
     "Webhooks": {
         "I34": "A delivery that is not verified, or only knocks, changes nothing but when we ask.",
         "I35": "However often and at once it is delivered, it is as if once.",

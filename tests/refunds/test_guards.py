@@ -12,10 +12,10 @@ from django.db import IntegrityError, connection, connections, models, transacti
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from refunds import guards, history
+from refunds import guards, history, services
 from refunds.checks import check_database
 from refunds.models import Event, Payment
-from tests.builders import approved, make_payment
+from tests.builders import alice, approved, bert, bob, make_payment, make_rule, stand_in, ute
 
 pytestmark = pytest.mark.django_db
 
@@ -41,12 +41,14 @@ def test_installing_twice_is_harmless() -> None:
 OTHER: dict[type[models.Field], Any] = {
     models.BigIntegerField: 77,
     models.PositiveIntegerField: 77,
+    models.BooleanField: False,
     models.CharField: "XXX",
     models.TextField: "other",
     models.FileField: "other.pdf",
     models.UUIDField: uuid.UUID(int=7),
     models.DateTimeField: timezone.now(),
     models.ForeignKey: 77,
+    models.JSONField: {"other": 77},
 }
 FROZEN = [(table, column) for table, columns in guards.FROZEN.items() for column in columns if table != "declaration"]
 
@@ -55,6 +57,11 @@ FROZEN = [(table, column) for table, columns in guards.FROZEN.items() for column
 @pytest.mark.parametrize(("table", "column"), FROZEN)
 def test_what_was_asked_for_never_changes(table: str, column: str) -> None:
     approved()
+    make_rule("2")
+    stand_in(bob(), bert())
+    services.propose_change(
+        "accounts", "alice", {"accounts": ["payerly-eu"]}, ute(), "She helps there.", person=alice()
+    )
     model = apps.get_model("refunds", table)
     field = next(field for field in model._meta.concrete_fields if field.attname == column)
     change = {column: OTHER[type(field)]}
