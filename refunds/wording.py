@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from babel.numbers import format_decimal
+from django.db.models import QuerySet
 from django.utils import formats, timezone
 from django.utils.translation import get_language, to_locale
 
@@ -145,9 +146,9 @@ def customer_sentence(refund: Refund) -> str:
     )
 
 
-def payment_names() -> list[tuple[str, str]]:
-    """What each gateway of our accounts calls the id of a payment."""
-    kinds = [gateway_class(name) for name in Account.objects.filter(is_active=True).values_list("gateway", flat=True)]
+def payment_names(accounts: QuerySet[Account]) -> list[tuple[str, str]]:
+    """What each gateway of these accounts calls the id of a payment."""
+    kinds = [gateway_class(name) for name in accounts.filter(is_active=True).values_list("gateway", flat=True)]
     return sorted({(kind.label, kind.payment_named) for kind in kinds if kind.payment_named})
 
 

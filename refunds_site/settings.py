@@ -143,6 +143,7 @@ POLL_PACE = ENV.float("POLL_PACE", default=1.0)
 # --- Approvals and allowances ---
 
 APPROVAL_DAYS = ENV.int("APPROVAL_DAYS", default=7)  # an approval that was not sent by then has to be given again
+BULK_TYPED_TOTAL = ENV.int("BULK_TYPED_TOTAL", default=1000)  # in major units, from which a bulk total is typed
 ALLOWANCES_REQUIRED = ENV.bool("ALLOWANCES_REQUIRED", default=False)  # without a row, a person may ask for nothing
 
 # --- Login: by user name and password; nobody signs up ---

@@ -31,6 +31,7 @@ class AccountAdmin(OwnPage):
     """Written by `manage.py sync_accounts`; only its brakes and a changed webhook key are decided here."""
 
     page_template = "admin/refunds/account.html"
+    to_account = "pk"
     list_display = ("slug", "gateway", "shown_mode", "is_active", "shown_pause", "shown_key")
     actions = None
 

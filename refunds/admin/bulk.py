@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
@@ -36,7 +37,8 @@ def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], 
         return None
     refunds = list(picked.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
     text = request.POST.get("text", "")
-    if "confirmed" in request.POST and (text.strip() or not step.asks):
+    untyped = _untyped(request, refunds, step) if "confirmed" in request.POST else []
+    if "confirmed" in request.POST and (text.strip() or not step.asks) and not untyped:
         _do(request, refunds, step, text)
         return None
     rows = [
@@ -51,10 +53,12 @@ def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], 
         rows=rows,
         doable=[row for row in rows if not row.why_not],
         totals=totals(row.refund.money for row in rows if not row.why_not),
+        to_type=large(row.refund.money for row in rows if not row.why_not) if step.types_total else [],
+        untyped=untyped,
         action=request.POST["action"],
         checkbox=ACTION_CHECKBOX_NAME,
         text=text,
-        text_missing="confirmed" in request.POST,
+        text_missing="confirmed" in request.POST and bool(step.asks) and not text.strip(),
     )
 
 
@@ -64,6 +68,18 @@ def totals(amounts: Iterable[Money]) -> list[Money]:
     for money in amounts:
         sums[money.currency] = sums.get(money.currency, Money(0, money.currency)) + money
     return [sums[currency] for currency in sorted(sums)]
+
+
+def large(amounts: Iterable[Money]) -> list[Money]:
+    """The totals that a person types, to have read them: from BULK_TYPED_TOTAL major units."""
+    return [total for total in totals(amounts) if total.major >= settings.BULK_TYPED_TOTAL]
+
+
+def _untyped(request: DeskRequest, refunds: list[Refund], step: Step) -> list[Money]:
+    """Totals of what the page offered that were not typed as they are."""
+    offered = [refund.money for refund in refunds if seen_in(request, f"seen_{refund.pk}") is not None]
+    wanted = large(offered) if step.types_total else []
+    return [total for total in wanted if request.POST.get(f"total_{total.currency}", "").strip() != str(total)]
 
 
 def rehearse(step: Callable[[], object]) -> str:

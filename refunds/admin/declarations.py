@@ -16,7 +16,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from refunds import policy, services, wording
+from refunds import policy, scope, services, wording
 from refunds.admin.declare_form import DeclareForm
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in
 from refunds.admin.facts import facts
@@ -80,15 +80,15 @@ def may_declare(refund: Refund, user: User) -> bool:
     return refund.status in AWAITING and policy.may(user, policy.DECLARE)
 
 
-def waiting() -> QuerySet[Declaration]:
-    """Every proposal that waits for a second person, oldest first."""
+def waiting(user: User) -> QuerySet[Declaration]:
+    """Every proposal that waits for a second person and that this one may know of, oldest first."""
     rows = Declaration.objects.filter(confirmed_at=None, dropped_at=None, version=F("refund__version"))
-    return rows.filter(refund__status__in=AWAITING)
+    return scope.within(rows.filter(refund__status__in=AWAITING), user, "refund__account")
 
 
 def waiting_for(user: User) -> QuerySet[Refund]:
     """Refunds whose proposal this person may be the one to confirm."""
-    others = waiting().exclude(proposed_by=user).exclude(refund__requested_by=user)
+    others = waiting(user).exclude(proposed_by=user).exclude(refund__requested_by=user)
     return Refund.objects.filter(pk__in=others.values("refund"))
 
 

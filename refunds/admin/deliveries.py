@@ -7,13 +7,14 @@ from unfold.decorators import display
 
 from refunds import policy, wording
 from refunds.admin.desk import DeskRequest, ReadOnly
+from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.models import Delivery
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnly):
     list_display = ("shown_moment", "account", "shown_result", "refund", "why")
-    list_filter = ("account", "result")
+    list_filter = (OWN_ACCOUNTS, "result")
     list_select_related = ("account", "refund")
     search_fields = ("body", "refund__reference")
     fields = ("received_at", "account", "refund", "result", "why", "digest")

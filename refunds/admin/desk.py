@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
-from refunds import policy
+from refunds import policy, scope
 from refunds.models import Account
 from refunds.templatetags.desk import mode
 
@@ -32,6 +32,11 @@ class ReadOnly(ModelAdmin):
     list_filter_submit = False
     save_as = False
     list_disable_select_all = True
+    to_account = "account"  # leads from a row to its account, for people who are limited to some; "" where none is
+
+    def get_queryset(self, request: DeskRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return scope.within(rows, request.user, self.to_account) if self.to_account else rows
 
     def has_add_permission(self, request: DeskRequest) -> bool:
         return False

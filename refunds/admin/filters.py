@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import RelatedFieldListFilter, SimpleListFilter
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from refunds import scope
 from refunds.admin.queue import waiting_for
-from refunds.models import Refund
+from refunds.models import Account, Refund
 
 
 class Mine(SimpleListFilter):
@@ -50,4 +51,13 @@ class Attention(SimpleListFilter):
         return queryset.exclude(needs_attention="") if self.value() == "needed" else queryset
 
 
-REFUND_FILTERS = (Mine, Attention, "status", "account", "reason")
+class OwnAccounts(RelatedFieldListFilter):
+    """The accounts that this person works with."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        accounts = scope.within(Account.objects.all(), cast(User, request.user), "pk")
+        return [(str(account.pk), str(account)) for account in accounts]
+
+
+OWN_ACCOUNTS = ("account", OwnAccounts)
+REFUND_FILTERS = (Mine, Attention, "status", OWN_ACCOUNTS, "reason")

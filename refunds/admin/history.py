@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from refunds import jobs, policy, wording
+from refunds import jobs, policy, scope, wording
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines
 from refunds.models import Checkpoint, Verification
 
@@ -20,6 +20,7 @@ from refunds.models import Checkpoint, Verification
 @admin.register(Verification)
 class VerificationAdmin(OwnPage):
     page_template = "admin/refunds/verification.html"
+    to_account = ""
     list_before_template = "admin/refunds/verification_list_before.html"
     list_display = ("shown_moment", "shown_result", "shown_range", "shown_younger")
     list_select_related = ("asked_by",)
@@ -41,6 +42,10 @@ class VerificationAdmin(OwnPage):
     def shown_younger(self, row: Verification) -> str:
         return two_lines(f"{row.n_younger} lines", f"checkpoint {row.n_checkpoints} stands before them")
 
+    def has_view_permission(self, request: DeskRequest, obj: Verification | None = None) -> bool:
+        """It speaks of all accounts at once, so it is for those who may see all."""
+        return super().has_view_permission(request, obj) and scope.limited_to(request.user) is None
+
     def page_context(self, request: DeskRequest, found: Verification) -> dict[str, Any]:
         return {"verification": found, "n_more": found.n_findings - len(found.findings)}
 
@@ -54,7 +59,7 @@ class VerificationAdmin(OwnPage):
 
     def verify_view(self, request: DeskRequest) -> HttpResponse:
         """Put a look at everything in line; the worker does it, since it reads every line there is."""
-        if not policy.may(request.user, policy.VERIFY):
+        if not policy.may(request.user, policy.VERIFY) or not self.has_view_permission(request):
             raise PermissionDenied
         jobs.verification.enqueue(request.user.pk)
         messages.success(request, "A worker looks at the whole history now. The result appears in this list.")

@@ -10,7 +10,7 @@ from django.db.models import Count, Sum
 from django.urls import reverse
 
 from gateways.money import Money
-from refunds import policy
+from refunds import policy, scope
 from refunds.admin import declarations
 from refunds.admin.desk import DeskRequest
 from refunds.admin.queue import waiting_for
@@ -35,28 +35,29 @@ class Pile:
 def home(request: DeskRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold calls this for the index page."""
     user = request.user
+    refunds = scope.within(Refund.objects.all(), user)
     piles = []
     if policy.may(user, policy.APPROVE):
         piles.append(_pile("Waiting for your decision", waiting_for(user), "?for_me=decide", "waiting"))
     if policy.may(user, policy.REQUEST):
-        own = Refund.objects.filter(requested_by=user)
+        own = refunds.filter(requested_by=user)
         piles.append(
             _pile("Returned to you with a question", own.filter(status="returned"), "?for_me=returned", "waiting")
         )
         piles.append(_pile("Yours, waiting for approval", own.filter(status="requested"), "?for_me=asked", "moving"))
         piles.append(_pile("Yours, and Finance looks", own.exclude(needs_attention=""), "?for_me=alarm", "alarm"))
     if user.has_perm("refunds.view_refund"):
-        stuck = Refund.objects.exclude(needs_attention="")
+        stuck = refunds.exclude(needs_attention="")
         piles.append(_pile("Finance has to look", stuck, "?attention=needed", "alarm"))
-        unknown = Refund.objects.filter(status="unknown")
+        unknown = refunds.filter(status="unknown")
         piles.append(_pile("Unknown whether money moved", unknown, UNKNOWN_DESK, "alarm"))
     if policy.may(user, policy.DECLARE):
         piles.append(_pile("Waiting for you to confirm", declarations.waiting_for(user), UNKNOWN_DESK, "waiting"))
-        piles.append(_pile("Transfers to make", transfers_to_make(), f"{UNKNOWN_DESK}#transfers", "waiting"))
+        piles.append(_pile("Transfers to make", transfers_to_make(user), f"{UNKNOWN_DESK}#transfers", "waiting"))
     if user.has_perm("refunds.view_unmatchedrefund"):
-        piles.append(_unmatched())
+        piles.append(_unmatched(user))
     if user.has_perm("refunds.view_delivery"):
-        odd = Delivery.objects.filter(result="unreadable").count()
+        odd = scope.within(Delivery.objects.filter(result="unreadable"), user).count()
         link = reverse("admin:refunds_delivery_changelist") + "?result__exact=unreadable"
         piles.append(Pile("Webhooks that nobody can read", odd, link, "alarm", []))
     context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment"), **_latest(user)})
@@ -68,9 +69,9 @@ def _latest(user: User) -> dict[str, Any]:
     if policy.may(user, policy.APPROVE):
         title, refunds = "Next for you to decide", waiting_for(user)
     elif policy.may(user, policy.REQUEST):
-        title, refunds = "Your latest refunds", Refund.objects.filter(requested_by=user)
+        title, refunds = "Your latest refunds", scope.within(Refund.objects.filter(requested_by=user), user)
     elif user.has_perm("refunds.view_refund"):
-        title, refunds = "Latest refunds", Refund.objects.all()
+        title, refunds = "Latest refunds", scope.within(Refund.objects.all(), user)
     else:
         return {}
     refunds = refunds.select_related("payment", "account", "reason", "requested_by")
@@ -85,9 +86,9 @@ def _pile(title: str, refunds: Any, query: str, tone: str) -> Pile:
     return Pile(title, sum(n for _, n, _ in by_currency), link, tone, sums)
 
 
-def _unmatched() -> Pile:
+def _unmatched(user: User) -> Pile:
     """What gateways show and nobody has claimed; not every one says of what amount it is."""
-    waiting = UnmatchedRefund.objects.filter(settled_at=None).order_by()
+    waiting = scope.within(UnmatchedRefund.objects.filter(settled_at=None), user).order_by()
     told = waiting.exclude(amount=None).exclude(currency="").values_list("currency").annotate(Sum("amount"))
     sums = [Money(minor, currency) for currency, minor in sorted(told)]
     link = reverse("admin:refunds_unmatchedrefund_changelist") + "?standing=open"

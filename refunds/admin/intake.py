@@ -18,11 +18,11 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.datastructures import MultiValueDict
 
-from refunds import policy, wording
+from refunds import policy, scope, wording
 from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.admin.intake_forms import FileForm, PaymentForm
 from refunds.errors import BadInput
-from refunds.models import Payment
+from refunds.models import Account, Payment
 from refunds.services.intake import COLUMNS, Tally, preview, read_rows, take_in
 
 KEPT_SECONDS = 60 * 60
@@ -55,7 +55,7 @@ def add_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
     """One payment by hand, over the same service as a file."""
     if refused := _closed(request):
         return refused
-    form = PaymentForm(request.POST if request.method == "POST" else None)
+    form = PaymentForm(request.POST if request.method == "POST" else None, user=request.user)
     if form.is_bound and form.is_valid():
         tally = take_in([form.row()], by=request.user)
         if not tally.bad:
@@ -117,7 +117,7 @@ def _show(request: DeskRequest, form: PaymentForm, tally: Tally) -> HttpResponse
 
 def _ask(admin: ReadOnly, request: DeskRequest, form: FileForm, status: int = 400) -> HttpResponse:
     status = status if form.errors else 200
-    names = wording.payment_names()
+    names = wording.payment_names(scope.within(Account.objects.all(), request.user, "pk"))
     return admin.page(request, ASK, status=status, title="Import payments", form=form, payment_names=names)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.utils import timezone
 from unfold.widgets import (
@@ -14,7 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from refunds import wording
+from refunds import scope, wording
 from refunds.models import Account
 from refunds.services import rowcheck
 from refunds.services.intake import PaymentRow
@@ -54,7 +55,7 @@ class PaymentForm(forms.Form):
     """The columns of the file as fields."""
 
     account = forms.ModelChoiceField(
-        Account.objects.filter(is_active=True),
+        Account.objects.none(),
         to_field_name="slug",
         empty_label="Choose…",
         widget=UnfoldAdminSelectWidget,
@@ -77,9 +78,11 @@ class PaymentForm(forms.Form):
         help_text="The customer disputes it with the bank; it is not refunded then.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if named := "; ".join(f"{label}: {name}" for label, name in wording.payment_names()):
+        accounts = scope.within(Account.objects.filter(is_active=True), user, "pk")
+        cast(forms.ModelChoiceField, self.fields["account"]).queryset = accounts
+        if named := "; ".join(f"{label}: {name}" for label, name in wording.payment_names(accounts)):
             self.fields["payment_reference"].help_text = f"The gateway's id of the payment. {named}."
         self.fields["captured_at"].label = f"Captured at ({timezone.get_current_timezone_name()})"
 

@@ -15,6 +15,7 @@ from unfold.decorators import display
 from refunds import policy, services, wording
 from refunds.admin import disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
+from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError
@@ -35,7 +36,7 @@ class PaymentAdmin(OwnPage):
         "shown_status",
         "shown_account",
     )
-    list_filter = ("account", "status", "currency")
+    list_filter = (OWN_ACCOUNTS, "status", "currency")
     list_select_related = ("account",)
     search_fields = (
         "reference",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from refunds.models import Refund, Status
+from refunds import scope
+from refunds.models import Approval, Refund, Status
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,10 @@ class Place:
 
 
 def waiting_for(user: User) -> QuerySet[Refund]:
-    """Refunds that this person may decide: requested by somebody else."""
-    return Refund.objects.filter(status=Status.REQUESTED).exclude(requested_by=user).order_by("requested_at", "pk")
+    """Refunds that this person may decide: requested by somebody else, and not approved by this person already."""
+    waiting = scope.within(Refund.objects.filter(status=Status.REQUESTED), user).exclude(requested_by=user)
+    own = Approval.objects.filter(refund=OuterRef("pk"), revision=OuterRef("revision"), approver=user)
+    return waiting.exclude(Exists(own)).order_by("requested_at", "pk")
 
 
 def place(refund: Refund, user: User) -> Place | None:

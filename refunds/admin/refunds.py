@@ -15,7 +15,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin import bulk, declarations, queue, unknown
+from refunds.admin import approvals, bulk, declarations, queue, unknown
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.facts import facts
 from refunds.admin.filters import REFUND_FILTERS
@@ -135,6 +135,7 @@ class RefundAdmin(OwnPage):
             **facts(found),
             "steps": offered(found, request.user),
             "place": place,
+            **approvals.shown(found, request.user),
             "next_step": "It waits for your decision." if place else wording.next_step(found),
             "press_again": wording.press_again(found),
             "is_moving": is_moving(found),
@@ -181,6 +182,7 @@ class RefundAdmin(OwnPage):
             text=text,
             customer_sentence=wording.customer_sentence(refund),
             place=queue.place(refund, request.user) if step.decides else None,
+            **(approvals.shown(refund, request.user) if step.decides else {}),
             **facts(refund),
         )
 

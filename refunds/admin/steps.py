@@ -34,6 +34,7 @@ class Step:
     asks: str = ""
     tone: str = "plain"
     decides: bool = False
+    types_total: bool = False  # a person types the total of a large selection
     right_for_others: str = ""
     one_line: bool = False
     when: Callable[[Refund], bool] = lambda refund: True
@@ -65,11 +66,12 @@ STEPS: dict[str, Step] = {
             policy.APPROVE,
             frozenset({Status.REQUESTED}),
             "others",
-            "The refund is sent to the gateway as soon as you approve it.",
+            "The refund is sent to the gateway as soon as everybody needed has approved it.",
             lambda pk, user, seen, text: services.approve_refund(pk, user, seen=seen),
             "is approved",
             tone="primary",
             decides=True,
+            types_total=True,
         ),
         Step(
             "return",

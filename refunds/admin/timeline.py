@@ -14,6 +14,7 @@ STEP_WORDS = {
     "resubmitted": "Answered and resubmitted",
     "withdrawn": "Withdrawn",
     "approved": "Approved",
+    "approved by one": "Approved by one of two",
     "approval taken back": "Approval taken back",
     "approval void": "Approval void",
     "rejected": "Rejected",

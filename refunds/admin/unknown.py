@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from gateways.errors import Misconfigured
 from gateways.money import Money
-from refunds import services, wording
+from refunds import scope, services, wording
 from refunds.admin import declarations
 from refunds.admin.declarations import Proposal
 from refunds.admin.desk import DeskRequest, OwnPage
@@ -72,22 +72,23 @@ def urls(screen: OwnPage) -> list[URLPattern]:
 def unknown_view(screen: OwnPage, request: DeskRequest) -> HttpResponse:
     if not screen.has_view_permission(request):
         raise PermissionDenied
-    rows: dict[str, Any] = {name: _rows(found, request.user) for name, found in piles().items()}
+    rows: dict[str, Any] = {name: _rows(found, request.user) for name, found in piles(request.user).items()}
     return screen.page(
         request,
         "admin/refunds/unknown.html",
         title="Unknown desk",
-        exposure=exposure(),
+        exposure=exposure(request.user),
         to_confirm=_to_confirm(request.user),
         **rows,
     )
 
 
-def piles() -> dict[str, QuerySet[Refund]]:
+def piles(user: User) -> dict[str, QuerySet[Refund]]:
     """Each refund in the first of these that it belongs to."""
-    unknown = Refund.objects.filter(status=Status.UNKNOWN)
-    transfers = transfers_to_make()
-    others = Refund.objects.exclude(needs_attention="").exclude(status=Status.UNKNOWN)
+    refunds = scope.within(Refund.objects.all(), user)
+    unknown = refunds.filter(status=Status.UNKNOWN)
+    transfers = transfers_to_make(user)
+    others = refunds.exclude(needs_attention="").exclude(status=Status.UNKNOWN)
     return {
         "unknown": unknown.annotate(since=_since()).order_by(F("since").asc(nulls_first=True), "pk"),
         "transfers": transfers.order_by("sent_at", "pk"),
@@ -95,13 +96,14 @@ def piles() -> dict[str, QuerySet[Refund]]:
     }
 
 
-def transfers_to_make() -> QuerySet[Refund]:
+def transfers_to_make(user: User) -> QuerySet[Refund]:
     """What no gateway carries out: a person makes each transfer."""
-    return Refund.objects.filter(status=Status.PROCESSING, account__gateway__in=services.gateways_by_hand())
+    refunds = scope.within(Refund.objects.all(), user)
+    return refunds.filter(status=Status.PROCESSING, account__gateway__in=services.gateways_by_hand())
 
 
-def exposure() -> list[Exposure]:
-    unknown = Refund.objects.filter(status=Status.UNKNOWN).order_by()
+def exposure(user: User) -> list[Exposure]:
+    unknown = scope.within(Refund.objects.filter(status=Status.UNKNOWN), user).order_by()
     sums = unknown.values_list("account", "payment__currency").annotate(Count("pk"), Sum("amount"))
     accounts = Account.objects.in_bulk()
     found = [Exposure(accounts[pk], number, Money(minor, currency)) for pk, currency, number, minor in sums]
@@ -147,6 +149,6 @@ def _what_now(refund: Refund, user: User) -> tuple[str, list[Step]]:
 
 def _to_confirm(user: User) -> Part:
     """Proposals that wait for a second person, whoever that may be."""
-    waiting = declarations.waiting().select_related("refund__payment", "refund__account", "proposed_by")
+    waiting = declarations.waiting(user).select_related("refund__payment", "refund__account", "proposed_by")
     rows = [(one, declarations.proposal(one.refund, user)) for one in waiting[:MOST_ROWS]]
     return Part(rows, waiting.count())

@@ -17,6 +17,7 @@ from unfold.decorators import display
 
 from refunds import policy, services, wording
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
+from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.errors import RefundError
 from refunds.models import Refund, UnmatchedRefund
 
@@ -45,7 +46,7 @@ class Standing(admin.SimpleListFilter):
 class UnmatchedAdmin(OwnPage):
     page_template = "admin/refunds/unmatched.html"
     list_display = ("shown_name", "shown_amount", "shown_standing", "shown_payment", "shown_account", "shown_seen")
-    list_filter = (Standing, "account")
+    list_filter = (Standing, OWN_ACCOUNTS)
     list_select_related = ("account", "settled_as", "settled_by")
     ordering = (F("settled_at").desc(nulls_first=True), "-pk")
     search_fields = ("reference", "key", "payment_reference")

@@ -301,7 +301,7 @@ def test_exposure_is_told_by_account_and_currency(quiet: Account) -> None:
     lost(payment=make_payment(reference="pay-3", currency="JPY"))
     lost(payment=make_payment(account=quiet))
     lost(S.PROCESSING, payment=make_payment(reference="pay-4"))
-    told = [(str(one.account), one.number, one.money.minor, one.money.currency) for one in unknown.exposure()]
+    told = [(str(one.account), one.number, one.money.minor, one.money.currency) for one in unknown.exposure(dora())]
     assert told == [("payerly-eu", 2, 2000, "EUR"), ("payerly-eu", 1, 1000, "JPY"), ("quiet-eu", 1, 1000, "EUR")]
     assert "20.00\xa0EUR" in body(at_the_desk(dora()), DESK)
 
