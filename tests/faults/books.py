@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import DateTimeField, F
 
 from gateways.registry import gateway_class
-from refunds import policy
 from refunds.history.verify import Verdict, _flaws_of
 from refunds.models import Approval, Attempt, Delivery, Event, Payment, Refund, UnmatchedRefund
 from refunds.models.refund import AT_THE_GATEWAY, HOLDING
@@ -73,7 +72,7 @@ def _of_refunds(refunds: list[Refund]) -> Iterator[str]:
             yield f"journal: {refund} is at version {refund.version}, with lines {sequences}"
         if statuses[-1] != refund.status:
             yield f"journal: {refund} is {refund.status}, its last line says {statuses[-1]}"
-        if approvals[refund.pk, refund.revision] > policy.APPROVALS_NEEDED:
+        if approvals[refund.pk, refund.revision] > refund.approvals_needed:
             yield f"approvals: {refund} was approved {approvals[refund.pk, refund.revision]} times"
         if orders[refund.pk] > 1:
             yield f"orders: {refund} has {orders[refund.pk]} open ones"

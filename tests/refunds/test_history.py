@@ -34,7 +34,20 @@ from refunds.models import (
     UnmatchedRefund,
 )
 from refunds.services.actor import Mouth
-from tests.builders import alice, approved, ask, bob, carol, dora, make_delivery, make_payment
+from tests.builders import (
+    alice,
+    approved,
+    ask,
+    bert,
+    bob,
+    carol,
+    dora,
+    make_delivery,
+    make_payment,
+    make_rule,
+    stand_in,
+    ute,
+)
 
 pytestmark = pytest.mark.django_db
 TAMPERINGS, CLEAN_LOGS, LINES = 1000, 100, 500
@@ -286,6 +299,9 @@ def fill_every_table() -> None:
     )
     UnmatchedRefund.objects.create(account=refund.account, delivery=delivery, outcome="succeeded", why="x", seen_at=now)
     ReasonWord.objects.create(reason=refund.reason, gateway="toy", word="x")
+    make_rule("2")
+    stand_in(bob(), bert())
+    services.propose_change("accounts", "alice", {"accounts": [refund.account.slug]}, ute(), "x", person=alice())
     history.set_checkpoint()
     history.verify_and_keep(carol().pk)
 
