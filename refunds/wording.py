@@ -146,6 +146,14 @@ def customer_sentence(refund: Refund) -> str:
     )
 
 
+WAITS_FOR = ("needs no approval and is sent", "waits for approval", "waits for the approval of two people")
+
+
+def after_request(refund: Refund) -> str:
+    """What the requester is told: how many people have to agree."""
+    return f"{refund} of {amount(refund.money)} {WAITS_FOR[refund.approvals_needed]} ({refund.account.mode})."
+
+
 def payment_names(accounts: QuerySet[Account]) -> list[tuple[str, str]]:
     """What each gateway of these accounts calls the id of a payment."""
     kinds = [gateway_class(name) for name in accounts.filter(is_active=True).values_list("gateway", flat=True)]

@@ -94,18 +94,18 @@ def rehearse(step: Callable[[], object]) -> str:
 
 
 def _do(request: DeskRequest, refunds: list[Refund], step: Step, text: str) -> None:
-    done = []
+    done: dict[str, list[str]] = {}
     for refund in refunds:
         seen = seen_in(request, f"seen_{refund.pk}")
         if seen is None:
             continue  # it was shown as skipped
         try:
-            step.do(refund.pk, request.user, seen, text)
+            changed = step.do(refund.pk, request.user, seen, text)
         except RefundError as refusal:
             messages.error(request, f"{refund} ({refund.account.mode}): {refusal}")
         else:
-            done.append(f"{refund} ({refund.account.mode})")
-    if done:
-        messages.success(request, f"{len(done)} done ({step.verb}): {', '.join(done)}.")
-    else:
+            done.setdefault(step.told(changed), []).append(f"{refund} ({refund.account.mode})")
+    for told, names in done.items():
+        messages.success(request, f"{len(names)} done ({step.verb}), each {told}: {', '.join(names)}.")
+    if not done:
         messages.warning(request, "Nothing was done.")

@@ -131,9 +131,7 @@ class PaymentAdmin(OwnPage):
                 payment = self.get_object(request, str(pk))
                 form = form.stale(payment, str(refusal))
             else:
-                messages.success(
-                    request, f"{refund} of {wording.amount(refund.money)} waits for approval ({payment.account.mode})."
-                )
+                messages.success(request, wording.after_request(refund))
                 return redirect("admin:refunds_refund_change", refund.pk)
         return self.page(
             request,

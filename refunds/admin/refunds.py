@@ -192,7 +192,7 @@ class RefundAdmin(OwnPage):
             changed = step.do(refund.pk, request.user, -1 if seen is None else seen, text)
         except RefundError as refusal:
             return self._ask(request, self.get_object(request, str(refund.pk)), step, str(refusal), text)
-        messages.success(request, f"{changed} {step.done} ({changed.account.mode}).")
+        messages.success(request, f"{changed} {step.told(changed)} ({changed.account.mode}).")
         following = queue.next_after(refund, request.user) if step.decides else changed
         if following is None:
             messages.info(request, "Nothing else waits for your decision.")

@@ -51,6 +51,12 @@ class Step:
         sent = self.statuses is not ANY_SENT or refund.sent_at is not None
         return mine and sent and refund.status in self.statuses and self.allows(refund, user) and self.when(refund)
 
+    def told(self, changed: Refund) -> str:
+        """What the person reads afterwards."""
+        if self.types_total and changed.status == Status.REQUESTED:
+            return "has your approval; another person has to approve it as well"
+        return self.done
+
     @property
     def verb(self) -> str:
         """The label of the button that really does it."""
