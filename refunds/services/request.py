@@ -64,15 +64,16 @@ def request_refund(
     )
     demand_carried(refund, gateway)
     _open(refund)
-    text = f"{refund.money} {payment.currency}: {reason}. " + (f"A new try after {retry_of}." if retry_of else "")
-    data = {"amount": amount, "currency": payment.currency, "ticket": refund.ticket, **_met(refund)}
-    write_line(refund, "requested", Actor.person(by), text=text, data=data)
+    _write_the_first_line(refund, by)
     return _let_through(refund)
 
 
-def _met(refund: Refund) -> dict[str, Any]:
-    """The rule and what it asks, as the journal keeps it."""
-    return {"rule": str(refund.rule or ""), "approvals": refund.approvals_needed}
+def _write_the_first_line(refund: Refund, by: User) -> None:
+    money, again = refund.money, f"A new try after {refund.retry_of}." if refund.retry_of else ""
+    asked = {"amount": money.minor, "currency": money.currency, "ticket": refund.ticket}
+    met = {"rule": str(refund.rule or ""), "approvals": refund.approvals_needed}
+    text = f"{money} {money.currency}: {refund.reason}. {again}"
+    write_line(refund, "requested", Actor.person(by), text=text, data={**asked, **met})
 
 
 def _let_through(refund: Refund) -> Refund:

@@ -125,6 +125,7 @@ class RefundRow(Row):
 
     model = Refund
     fresh = defaults_of(Refund)
+    rule = None
     number, money = Refund.number, Refund.money
 
     def defaults(self) -> dict[str, Any]:
