@@ -88,6 +88,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("refunds/desk.css")],
+    "ACCOUNT": {"navigation": [{"title": "Sign-in and security", "link": reverse_lazy("mfa_index")}]},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }
 
@@ -102,6 +103,6 @@ def on_account_pages(request: HttpRequest) -> dict[str, Any]:
     from django.contrib import admin
 
     match = request.resolver_match
-    if match is None or not (match.url_name or "").startswith("account_"):
+    if match is None or not (match.url_name or "").startswith(("account_", "mfa_", "sso_", "usersessions_")):
         return {}
     return admin.site.each_context(request)

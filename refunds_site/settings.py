@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import warnings
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
+from refunds_site.environment import BASE_DIR, DEBUG, ENV
+from refunds_site.login_settings import *  # noqa: F403
 from refunds_site.look import UNFOLD  # noqa: F401  Django reads it from here
 
-# --- Where settings come from: real variables win over .env; NAME_FILE names a file that holds the value ---
+# --- The site ---
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-ENV = environ.FileAwareEnv()
-if os.environ.get("READ_DOT_ENV", "on").lower() not in ("off", "false", "no", "0"):
-    ENV.read_env(BASE_DIR / ".env")
-
-DEBUG = ENV.bool("DEBUG", default=False)
 PORT = ENV.int("PORT", default=8000)
 SANDBOX_PORT = ENV.int("SANDBOX_PORT", default=8001)
 PUBLIC_URL = ENV.str("PUBLIC_URL", default="").strip().rstrip("/")
@@ -54,6 +46,9 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.usersessions",
     "csp",
     "django_fsm",
     "django_tasks",
@@ -73,6 +68,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "refunds_site.sessions.middleware",
+    "refunds_site.second_factor.Middleware",
 ]
 
 ROOT_URLCONF = "refunds_site.urls"
@@ -146,35 +143,9 @@ APPROVAL_DAYS = ENV.int("APPROVAL_DAYS", default=7)  # an approval that was not 
 BULK_TYPED_TOTAL = ENV.int("BULK_TYPED_TOTAL", default=1000)  # in major units, from which a bulk total is typed
 ALLOWANCES_REQUIRED = ENV.bool("ALLOWANCES_REQUIRED", default=False)  # without a row, a person may ask for nothing
 
-# --- Login: by user name and password; nobody signs up ---
+# --- People and login ---
 
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
-LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "admin:index"
-LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_ADAPTER = "refunds_site.login.StaffOnly"
-ACCOUNT_FORMS = {
-    "login": "refunds_site.login.LoginForm",
-    "change_password": "refunds_site.login.ChangePasswordForm",
-}
-ACCOUNT_LOGIN_METHODS = {"username"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_SESSION_REMEMBER = False
-ALLAUTH_TRUSTED_PROXY_COUNT = ENV.int("TRUSTED_PROXIES", default=0)
-
-# The demo's password "demo" is weak on purpose; it exists with DEBUG only.
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
-    if not DEBUG
-]
+# refunds_site/login_settings.py
 
 # --- Transport: HTTPS is off only for the demo and the tests, which speak plain HTTP to loopback ---
 
@@ -183,9 +154,6 @@ SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = ENV.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.bool("HSTS_SUBDOMAINS", default=False)
 SECURE_REFERRER_POLICY = "same-origin"
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 60 * 60
-SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 X_FRAME_OPTIONS = "DENY"
 # Subdomains and browsers' preload lists are for the owner of the whole domain to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

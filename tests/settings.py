@@ -13,6 +13,8 @@ os.environ.update(
     PAYERLY_EU_URL="http://127.0.0.1:9/payerly/v1",
     PAYERLY_EU_TOKEN="token-for-tests-0123456789",
     LOG_LEVEL="WARNING",
+    SECOND_FACTOR="optional",  # most tests log people in without one; those about it demand it
+    ACCEPT_OPTIONAL_SECOND_FACTOR="on",
     DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or "sqlite:///:memory:",
     DJANGO_SETTINGS_MODULE="refunds_site.settings",  # for the processes that tests start
 )

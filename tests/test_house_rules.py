@@ -187,7 +187,7 @@ def test_every_connector_can_be_read_in_one_go() -> None:
 def test_the_named_libraries_are_really_what_does_the_work() -> None:
     used = {path: set(imports(path)) for path in OURS}
     assert any("requests" in names for path, names in used.items() if under(name_of(path), "gateways"))
-    assert "environ" in used[ROOT / "refunds_site/settings.py"]
+    assert "environ" in used[ROOT / "refunds_site/environment.py"]
     for model in (Payment, Refund):
         status = model._meta.get_field("status")
         assert isinstance(status, FSMField)

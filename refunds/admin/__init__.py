@@ -1,13 +1,12 @@
 """The desk's screens, one file each. They show, ask and call services; nothing here writes a status."""
 
-from allauth.account.models import EmailAddress
 from django.contrib import admin
-from django_tasks_db.models import DBTaskResult
 
 from refunds.admin import accounts, deliveries, history, payments, people, reasons, refunds, unmatched
 
-# Other packages' screens, on which rows could be changed or deleted past every rule of the desk.
-for model in (EmailAddress, DBTaskResult):
+# Other packages' screens, on which rows could be changed or deleted past every rule of the desk, or secrets be read.
+OTHERS = ("account", "mfa", "socialaccount", "usersessions", "django_tasks_database")
+for model in [model for model in admin.site._registry if model._meta.app_label in OTHERS]:
     admin.site.unregister(model)
 
 __all__ = ["accounts", "deliveries", "history", "payments", "people", "reasons", "refunds", "unmatched"]

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 
 from gateways.money import Money
+from refunds.admin import fresh
 from refunds.admin.desk import DeskRequest, ReadOnly, seen_in, too_many
 from refunds.admin.steps import Step
 from refunds.errors import RefundError
@@ -35,6 +36,8 @@ def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], 
     if why := too_many(request, MOST_ROWS):
         messages.error(request, why)
         return None
+    if step.needs_proof and (away := fresh.ask(request)):
+        return away
     refunds = list(picked.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
     text = request.POST.get("text", "")
     untyped = _untyped(request, refunds, step) if "confirmed" in request.POST else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,12 +18,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from refunds import policy, scope, services, wording
+from refunds.admin import fresh
 from refunds.admin.declare_form import DeclareForm
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in
 from refunds.admin.facts import facts
 from refunds.errors import RefundError
 from refunds.models import Declaration, Refund
 from refunds.models.refund import AWAITING
+
+View = Callable[[OwnPage, DeskRequest, Refund], HttpResponse]
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ def urls(screen: OwnPage) -> list[URLPattern]:
         return path(f"<int:pk>/{address}", _own(screen, view), name=f"refunds_refund_{name}")
 
     return [
-        at("declare/", declare_view, "declare"),
-        at("confirm/", confirm_view, "confirm"),
-        at("drop/", drop_view, "drop"),
+        at("declare/", _declaring(declare_view), "declare"),
+        at("confirm/", _declaring(confirm_view), "confirm"),
+        at("drop/", _declaring(drop_view), "drop"),
         at("evidence/<int:declaration_pk>/", evidence_view, "evidence"),
     ]
 
@@ -60,6 +64,17 @@ def _own(screen: OwnPage, view: Any) -> Any:
         return view(screen, request, refund, **names)
 
     return screen.admin_site.admin_view(seeing)
+
+
+def _declaring(view: View) -> View:
+    """For whoever may declare, and has just proved who they are."""
+
+    def declaring(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
+        if not policy.may(request.user, policy.DECLARE):
+            raise PermissionDenied
+        return fresh.ask(request) or view(screen, request, refund)
+
+    return declaring
 
 
 # --- what a refund's page shows of them ---
@@ -123,8 +138,9 @@ def no_failure_until(refund: Refund) -> datetime | None:
 
 def declare_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
     """A refusal comes back with all that was typed; only a file has to be chosen again."""
-    _demand_right(request)
     form = DeclareForm(request.POST or None, request.FILES or None)
+    if fresh.lost_files(request):
+        form.add_error("evidence", "Choose the file again.")
     if request.method == "POST" and form.is_valid():
         try:
             services.propose_outcome(refund.pk, request.user, seen=_seen(request), **form.cleaned_data)
@@ -143,7 +159,7 @@ def declare_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpR
         status=409 if form.errors else 200,
         title=f"Declare the outcome: {refund}",
         form=form,
-        lost_file=bool(form.errors and request.FILES),
+        lost_file=bool(form.errors and (request.FILES or fresh.lost_files(request))),
         no_failure_until=no_failure_until(refund),
         proposal=proposal(refund, request.user),
         is_by_hand=services.is_made_by_hand(refund),
@@ -152,7 +168,6 @@ def declare_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpR
 
 
 def confirm_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
-    _demand_right(request)
     if request.method != "POST":
         return _ask(screen, request, refund, "confirm")
     try:
@@ -166,7 +181,6 @@ def confirm_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpR
 
 
 def drop_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResponse:
-    _demand_right(request)
     text = request.POST.get("text", "")
     if request.method != "POST":
         return _ask(screen, request, refund, "drop")
@@ -198,11 +212,6 @@ def _ask(
         text=text,
         **facts(refund),
     )
-
-
-def _demand_right(request: DeskRequest) -> None:
-    if not policy.may(request.user, policy.DECLARE):
-        raise PermissionDenied
 
 
 def _seen(request: DeskRequest) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -11,40 +12,58 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from refunds import people
+from refunds import people, services
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class PersonForm(UserChangeForm):
+class NewPersonForm(forms.ModelForm):
+    """Without a password: the person sets one by an invitation."""
+
+    def clean(self) -> dict[str, Any]:
+        self.instance.set_unusable_password()
+        return super().clean() or {}
+
+
+class PersonForm(forms.ModelForm):
     def clean_groups(self) -> QuerySet[Group]:
         groups = self.cleaned_data["groups"]
         if trouble := people.conflict(group.name for group in groups):
             raise ValidationError(trouble)
         return groups
 
+    def _save_m2m(self) -> None:
+        """The services do it, since what is taken away ends the person's sessions."""
+        services.set_groups(self.instance, [group.name for group in self.cleaned_data["groups"]])
+        if "is_active" in self.changed_data and not self.instance.is_active:
+            services.switch_off(self.instance)
+
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = PersonForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
+    add_form = NewPersonForm
     actions = None
     list_display = ("username", "shown_name", "shown_groups", "is_active", "is_staff")
     filter_horizontal = ()
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
+        (None, {"fields": ("username",)}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": ("is_active", "is_staff", "groups")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+    add_fieldsets = ((None, {"fields": ("username", "first_name", "last_name", "email")}),)
     readonly_fields = ("last_login", "date_joined")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Without the page on which a user admin would set other people's passwords."""
+        return [url for url in super().get_urls() if url.name != "auth_user_password_change"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")

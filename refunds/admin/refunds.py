@@ -15,7 +15,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin import approvals, bulk, declarations, queue, unknown
+from refunds.admin import approvals, bulk, declarations, fresh, queue, unknown
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.facts import facts
 from refunds.admin.filters import REFUND_FILTERS
@@ -165,6 +165,8 @@ class RefundAdmin(OwnPage):
             raise Http404
         if not self.has_view_permission(request, refund) or not step.allows(refund, request.user):
             raise PermissionDenied
+        if step.needs_proof and (away := fresh.ask(request)):
+            return away
         if request.method == "POST":
             return self._take(request, refund, step)
         if request.method not in ("GET", "HEAD"):

@@ -58,6 +58,11 @@ class Step:
         return self.done
 
     @property
+    def needs_proof(self) -> bool:
+        """An approver's steps are taken only by whoever has just proved who they are."""
+        return self.right == policy.APPROVE
+
+    @property
     def verb(self) -> str:
         """The label of the button that really does it."""
         return self.label.rstrip("…")

@@ -16,6 +16,7 @@ from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
+from refunds.services.persons import end_sessions, set_groups, switch_off
 from refunds.services.record import record_update
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
 from refunds.services.restore import after_restore
@@ -51,6 +52,7 @@ __all__ = [
     "drop_change",
     "drop_proposal",
     "end_delegation",
+    "end_sessions",
     "fingerprint",
     "forget_customer",
     "gateways_by_hand",
@@ -75,9 +77,11 @@ __all__ = [
     "return_refund",
     "send_now",
     "send_refund",
+    "set_groups",
     "settle_refund",
     "suggestions",
     "sweep",
+    "switch_off",
     "take_payment_turn",
     "take_turn",
     "try_account_now",
