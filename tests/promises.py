@@ -60,9 +60,13 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I27": "Nobody approves what they asked for, by whatever road, superusers included.",
         "I28": "What is approved is what was shown, and the approval is looked at once more when it is sent.",
         "I29": "A page that is no longer true decides nothing.",
-        "I30": "Rights that were taken away are gone with the next click.",
+        "I30": "Rights that were taken away are gone with the next request, and so are open sessions.",
         "I31": "Who makes the rules moves no money, and rules, limits and rights are changed by two people.",
         "I32": "Where two people are needed, two different people have agreed.",
+        "I33": "Deciding about money takes a fresh proof of who one is, and no code of a second factor is taken twice.",
+    },
+    "Surface": {
+        "I50": "Each login is a new session; it ends when idle, after its hours, and with logout, switch-off or a new password.",
     },
     "Webhooks": {
         "I34": "A delivery that is not verified, or only knocks, changes nothing but when we ask.",
