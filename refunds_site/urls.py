@@ -7,7 +7,7 @@ from allauth.mfa.recovery_codes import views as recovery_views
 from allauth.mfa.totp import views as app_views
 from allauth.mfa.webauthn import views as passkey_views
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
@@ -24,14 +24,14 @@ login = [
     path("logout/", login_views.logout, name="account_logout"),
     path("inactive/", login_views.account_inactive, name="account_inactive"),
     path(
-        "invitation/<uidb36>-<key>/",
-        never_cache(login_views.password_reset_from_key),
-        name="account_reset_password_from_key",
-    ),
-    path(
         "invitation/done/",
         login_views.password_reset_from_key_done,
         name="account_reset_password_from_key_done",
+    ),
+    re_path(
+        r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        never_cache(login_views.password_reset_from_key),
+        name="account_reset_password_from_key",
     ),
 ]
 

@@ -66,7 +66,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I33": "Deciding about money takes a fresh proof of who one is, and no code of a second factor is taken twice.",
     },
     "Surface": {
-        "I50": "Each login is a new session; it ends when idle, after its hours, and with logout, switch-off or a new password.",
+        "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
     },
     "Webhooks": {
         "I34": "A delivery that is not verified, or only knocks, changes nothing but when we ask.",

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import URLPattern
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from refunds import people, services
+from refunds.admin import fresh
+from refunds.errors import RefundError
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -28,6 +32,7 @@ class NewPersonForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         self.instance.set_unusable_password()
+        self.instance.is_staff = True
         return super().clean() or {}
 
 
@@ -61,9 +66,40 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     add_fieldsets = ((None, {"fields": ("username", "first_name", "last_name", "email")}),)
     readonly_fields = ("last_login", "date_joined")
 
+    change_form_before_template = "admin/refunds/person_before.html"
+
     def get_urls(self) -> list[URLPattern]:
         """Without the page on which a user admin would set other people's passwords."""
-        return [url for url in super().get_urls() if url.name != "auth_user_password_change"]
+        invite = path("<int:pk>/invite/", self.admin_site.admin_view(self.invite_view), name="auth_user_invite")
+        return [invite, *(url for url in super().get_urls() if url.name != "auth_user_password_change")]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        person = self.get_object(request, object_id) if object_id else None
+        shown = {}
+        if person and not person.has_usable_password() and self.has_change_permission(request, person):
+            shown = {"why_no_mail": services.why_no_mail(person), "may_invite": True}
+        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+
+    def invite_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks, POST sends the link by e-mail."""
+        person = self.get_object(request, str(pk))
+        if person is None or not self.has_change_permission(request, person):
+            raise PermissionDenied
+        if away := fresh.ask(request):
+            return away
+        if request.method == "POST":
+            try:
+                services.send_invitation(person)
+            except (RefundError, OSError) as refusal:
+                messages.error(request, str(refusal))
+            else:
+                messages.success(request, f"The invitation is on its way to {person.email}.")
+            return redirect("admin:auth_user_change", person.pk)
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        about = {"person": person, "why_no_mail": services.why_no_mail(person), "title": f"Invite {person}"}
+        return TemplateResponse(request, "admin/refunds/invite.html", {**frame, **about})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")

@@ -16,6 +16,7 @@ from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
+from refunds.services.invite import invitation, send_invitation, why_no_mail
 from refunds.services.persons import end_sessions, set_groups, switch_off
 from refunds.services.record import record_update
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
@@ -58,6 +59,7 @@ __all__ = [
     "gateways_by_hand",
     "hear_knock",
     "hear_webhook",
+    "invitation",
     "is_made_by_hand",
     "look_up_payment",
     "mark_disputed",
@@ -75,6 +77,7 @@ __all__ = [
     "resume_account",
     "retry_refund",
     "return_refund",
+    "send_invitation",
     "send_now",
     "send_refund",
     "set_groups",
@@ -88,6 +91,7 @@ __all__ = [
     "unapprove_refund",
     "why_no_cancel",
     "why_no_check",
+    "why_no_mail",
     "why_no_match",
     "why_no_name",
     "withdraw_refund",
