@@ -10,11 +10,12 @@ from allauth.core import context
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from refunds.admin import fresh
+from refunds_site.oidc import remember_second_factor
 
 
 class StaffOnly(DefaultAccountAdapter):
@@ -27,6 +28,12 @@ class StaffOnly(DefaultAccountAdapter):
         if not settings.PASSWORD_LOGIN:
             raise ValidationError(f"Passwords are switched off here. Use {settings.OIDC_NAME}.")
         super().pre_authenticate(request, **credentials)
+
+    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
+        if sociallogin := (about.get("signal_kwargs") or {}).get("sociallogin"):
+            remember_second_factor(request, sociallogin)
+        response: HttpResponse = super().post_login(request, user, **about)
+        return response
 
     def is_reauthentication_required(self, app: str) -> bool:
         return not fresh.is_fresh(context.request)

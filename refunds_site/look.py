@@ -93,6 +93,10 @@ UNFOLD = {
 }
 
 
+# The names of the pages that stand outside the admin, and answer before a second factor was used.
+LOGIN_PAGES = ("account_", "mfa_", "socialaccount_", "sso_", "usersessions_")
+
+
 def environment(request: HttpRequest) -> list[str] | None:
     """The badge in the corner, so that nobody takes the demo for the real desk."""
     return ["Demo", "warning"] if settings.DEBUG else None
@@ -103,6 +107,7 @@ def on_account_pages(request: HttpRequest) -> dict[str, Any]:
     from django.contrib import admin
 
     match = request.resolver_match
-    if match is None or not (match.url_name or "").startswith(("account_", "mfa_", "sso_", "usersessions_")):
+    if match is None or not (match.url_name or "").startswith(LOGIN_PAGES):
         return {}
-    return admin.site.each_context(request)
+    sso_name = settings.OIDC_NAME if settings.OIDC_ISSUER else ""
+    return {**admin.site.each_context(request), "sso_name": sso_name, "password_login": settings.PASSWORD_LOGIN}

@@ -29,6 +29,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from refunds import policy
 from refunds.admin import fresh
 from refunds_site.login import dress
+from refunds_site.look import LOGIN_PAGES
 
 # Who decides about money, rules or people. The last two are rights that come with the rules.
 DECIDES = {
@@ -40,8 +41,6 @@ DECIDES = {
     "refunds.change_rules",
     "refunds.change_people",
 }
-# What answers before the second factor: logging in and out, and setting one up.
-OPEN = ("account_", "mfa_", "sso_", "usersessions_")
 
 
 def is_required(user: User) -> bool:
@@ -80,7 +79,7 @@ class Middleware:
 
     def is_open(self, request: HttpRequest) -> bool:
         name = request.resolver_match.view_name
-        return name in ("admin:logout", "webhook") or name.startswith(OPEN)
+        return name in ("admin:logout", "webhook") or name.startswith(LOGIN_PAGES)
 
 
 class Adapter(DefaultMFAAdapter):

@@ -13,7 +13,7 @@ from django.views.generic import RedirectView
 
 from refunds.admin.fresh import needed
 from refunds.webhooks import receive
-from refunds_site import second_factor, security
+from refunds_site import second_factor, security, sso_views
 
 admin.site.login = secure_admin_login(admin.site.login)
 admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")
@@ -33,6 +33,14 @@ login = [
         never_cache(login_views.password_reset_from_key),
         name="account_reset_password_from_key",
     ),
+]
+
+single_sign_on = [
+    path("sso/", sso_views.begin, name="sso_begin"),
+    path("sso/callback/", sso_views.callback, name="sso_callback"),
+    path("sso/cancelled/", sso_views.cancelled, name="socialaccount_login_cancelled"),
+    path("sso/again/", sso_views.again, name="sso_again"),
+    path("sso/go-on/", sso_views.go_on, name="sso_go_on"),
 ]
 
 again = [
@@ -62,6 +70,6 @@ own = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
-    path("accounts/", include([*login, *again, *own])),
+    path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),
 ]

@@ -16,6 +16,7 @@ from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
+from refunds.services.identity import sync as sync_people
 from refunds.services.invite import invitation, send_invitation, why_no_mail
 from refunds.services.persons import end_sessions, set_groups, switch_off
 from refunds.services.record import record_update
@@ -85,6 +86,7 @@ __all__ = [
     "suggestions",
     "sweep",
     "switch_off",
+    "sync_people",
     "take_payment_turn",
     "take_turn",
     "try_account_now",
