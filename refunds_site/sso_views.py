@@ -20,6 +20,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from refunds.admin import fresh
 from refunds_site import oidc
 
+TROUBLES = (requests.RequestException, OAuth2Error, ValueError, KeyError)
+
 
 @never_cache
 @require_POST
@@ -33,7 +35,10 @@ def begin(request: HttpRequest) -> HttpResponse:
 @require_GET
 def callback(request: HttpRequest) -> HttpResponse:
     demand_issuer()
-    answer: HttpResponse = oidc.Callback.adapter_view(oidc.Client(request, settings.OIDC_ISSUER))(request)
+    try:
+        answer: HttpResponse = oidc.Callback.adapter_view(oidc.Client(request, settings.OIDC_ISSUER))(request)
+    except TROUBLES:
+        return out_of_reach(request)
     return answer
 
 
@@ -69,9 +74,13 @@ def to_the_issuer(request: HttpRequest, process: str, next_url: str | None, **as
     demand_issuer()
     try:
         return oidc.Issuer(request, app=oidc.app()).redirect(request, process, next_url, **asked)
-    except (requests.RequestException, OAuth2Error, ValueError, KeyError):
-        why = f"{settings.OIDC_NAME} cannot be reached, or is not set up as it should be. Try again in a minute."
-        return render(request, "account/sso_refused.html", {"why": why}, status=502)
+    except TROUBLES:
+        return out_of_reach(request)
+
+
+def out_of_reach(request: HttpRequest) -> HttpResponse:
+    why = f"{settings.OIDC_NAME} cannot be reached, or is not set up as it should be. Try again in a minute."
+    return render(request, "account/sso_refused.html", {"why": why}, status=502)
 
 
 def demand_issuer() -> None:
