@@ -9,4 +9,4 @@ class RefundsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from refunds import checks  # noqa: F401  registers the system checks
+        from refunds import checks, login_checks  # noqa: F401  they register the system checks
