@@ -19,7 +19,6 @@ from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from allauth.mfa.webauthn.views import AddWebAuthnView
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
@@ -74,7 +73,6 @@ class Middleware:
             return None
         if fresh.has_second_factor(request.user):
             return fresh.lead(request, request.get_full_path() if request.method == "GET" else "")
-        messages.warning(request, "Set up a second factor first: your work needs one.")
         return redirect("mfa_index")
 
     def is_open(self, request: HttpRequest) -> bool:

@@ -52,6 +52,7 @@ def people() -> dict[str, User]:
             "finance2": "Finance",
         }.items()
     }
+    staff["invited"] = User.objects.create_user("nina", "nina.example@example.com", is_staff=True)
     staff["maria"] = person("maria")
     staff["maria"].groups.set(Group.objects.all())
     return staff

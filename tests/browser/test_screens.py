@@ -61,7 +61,10 @@ def pages(desk: scene.Scene) -> Iterator[str]:
     yield from (reverse("admin:refunds_unmatchedrefund_change", args=(row.pk,)) for row in desk.unmatched)
     yield from (reverse("admin:auth_user_changelist"), reverse("admin:auth_user_add"))
     yield reverse("admin:auth_user_change", args=(desk.staff["agent"].pk,))
-    yield from (reverse("account_change_password"), reverse("account_logout"))
+    yield reverse("admin:auth_user_change", args=(desk.staff["invited"].pk,))
+    yield reverse("admin:auth_user_invite", args=(desk.staff["invited"].pk,))
+    yield from (reverse("account_change_password"), reverse("account_logout"), reverse("account_reauthenticate"))
+    yield from (reverse(f"mfa_{name}") for name in ("index", "activate_totp", "add_webauthn"))
 
 
 def judge(visitor: Visitor) -> Iterator[str]:
