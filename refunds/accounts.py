@@ -111,8 +111,9 @@ def has_webhook_key(account: Account) -> bool:
 
 
 def callback_url(account: Account) -> str:
-    """Where the gateway shall send its webhooks; "" without PUBLIC_URL."""
-    return f"{settings.PUBLIC_URL}/webhooks/{account.slug}/" if settings.PUBLIC_URL else ""
+    """Where the gateway shall send its webhooks; "" without PUBLIC_URL and WEBHOOK_HOSTS."""
+    door = f"https://{settings.WEBHOOK_HOSTS[0]}" if settings.WEBHOOK_HOSTS else settings.PUBLIC_URL
+    return f"{door}/webhooks/{account.slug}/" if door else ""
 
 
 @transaction.atomic

@@ -10,3 +10,4 @@ class RefundsConfig(AppConfig):
 
     def ready(self) -> None:
         from refunds import checks, login_checks  # noqa: F401  they register the system checks
+        from refunds_site import checks as checks_of_the_site  # noqa: F401

@@ -47,5 +47,5 @@ class Stamp(logging.Filter):
     """Gives every log record the act it was written in."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.act = current()[:8] or "-"
+        record.act = current() or "-"
         return True

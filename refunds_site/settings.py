@@ -29,6 +29,9 @@ ALLOWED_HOSTS = ENV.list("ALLOWED_HOSTS", default=[host] if (host := urlsplit(PU
 if DEBUG:
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+# Where gateways knock, when that door shall stand alone: there nothing else is answered, and no webhook elsewhere.
+WEBHOOK_HOSTS = [host.strip().rstrip(".").lower() for host in ENV.list("WEBHOOK_HOSTS", default=[]) if host.strip()]
+ALLOWED_HOSTS += WEBHOOK_HOSTS
 
 # --- Apps; unfold stands before the admin because it replaces its templates ---
 
@@ -58,9 +61,13 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "refunds.correlation.middleware",
+    "refunds_site.surface.proxies",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "refunds_site.surface.headers",
+    "refunds_site.surface.webhooks_alone",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "refunds_site.surface.never_stored",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -154,9 +161,21 @@ SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = ENV.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.bool("HSTS_SUBDOMAINS", default=False)
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+# A __Host- cookie is taken by browsers only over https, for this very host and all of its paths.
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}desk-session", f"{COOKIE_PREFIX}desk-csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict would log out whoever follows a link to a refund
+CSRF_FAILURE_VIEW = "refunds_site.surface.forbidden"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # what was done stays out of cookies
 X_FRAME_OPTIONS = "DENY"
 # Subdomains and browsers' preload lists are for the owner of the whole domain to decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# Networks or addresses that our proxies connect from; from anywhere else, what only a proxy may say is not heard.
+PROXY_ADDRESSES = [address.strip() for address in ENV.list("PROXY_ADDRESSES", default=[]) if address.strip()]
+SECURE_PROXY_SSL_HEADER = None
 if proxy_header := ENV.str("PROXY_HTTPS_HEADER", default=""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.strip().upper().replace("-", "_"), "https")
 
@@ -167,6 +186,9 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF, UNSAFE_EVAL],
         "style-src": [SELF, UNSAFE_INLINE],
         "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
         "frame-ancestors": [NONE],
     }
 }
@@ -195,16 +217,26 @@ USE_TZ = True
 TIME_ZONE = ENV.str("TIME_ZONE", default="UTC")
 LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
 
-# --- Logs: one readable line each, to the terminal ---
+# --- Exports: a list as CSV or XLSX ---
 
+EXPORT_MOST_ROWS = ENV.int("EXPORT_MOST_ROWS", default=50_000)
+
+# --- Logs: one line each, to the terminal; what an error report would show beside it is starred out ---
+
+LOG_FORMAT = ENV.str("LOG_FORMAT", default="line" if DEBUG else "json").strip().lower()
+DEFAULT_EXCEPTION_REPORTER_FILTER = "refunds_site.logs.Stars"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"act": {"()": "refunds.correlation.Stamp"}},
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)-7s [%(act)s] %(name)s  %(message)s", "datefmt": "%H:%M:%S"}
+    "formatters": {"json": {"()": "refunds_site.logs.Json"}, "line": {"()": "refunds_site.logs.Line"}},
+    "handlers": {
+        "terminal": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT if LOG_FORMAT == "line" else "json",
+            "filters": ["act"],
+        }
     },
-    "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["act"]}},
     "root": {"handlers": ["terminal"], "level": ENV.str("LOG_LEVEL", default="INFO").upper()},
     "loggers": {
         # Django's own handlers would print every line a second time.

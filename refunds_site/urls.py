@@ -73,3 +73,7 @@ urlpatterns = [
     path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),
 ]
+
+handler400, handler403, handler404, handler500 = (
+    f"refunds_site.surface.{page}" for page in ("bad_request", "forbidden", "not_found", "server_error")
+)

@@ -78,6 +78,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I40": "Any bytes are answered with 2xx or 4xx, quickly and in little memory.",
         "I41": "A replay is harmless at any later time.",
     },
+    "Surface": {
+        "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
+        "I56": "Where webhooks stand alone, nothing else is answered; a proxy's headers count from proxies alone.",
+    },
     "Clocks": {
         "I54": "A clock that jumps neither sends twice nor mixes up the order of what happened.",
     },

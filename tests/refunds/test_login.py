@@ -117,6 +117,9 @@ def test_the_policy_relaxes_what_unfold_needs_and_nothing_more(client):
         "script-src": "'self' 'unsafe-eval'",
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data:",
+        "object-src": "'none'",
+        "base-uri": "'self'",
+        "form-action": "'self'",
         "frame-ancestors": "'none'",
     }
     assert answer["X-Frame-Options"] == "DENY"
