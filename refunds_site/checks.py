@@ -1,4 +1,4 @@
-"""System checks of what strangers meet: hosts, proxies, logs and exports. The business's own are in refunds/checks.py."""
+"""System checks of what strangers meet: hosts, proxies, logs, exports. The business's stand in refunds/checks.py."""
 
 from __future__ import annotations
 

@@ -76,12 +76,10 @@ class Line(logging.Formatter):
     """For people: one line, and a traceback indented below it, so that no text can look like a line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        act = getattr(record, "act", "-")[:8]
-        said = plain(without_secrets(record.getMessage()))
+        head = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} [{getattr(record, 'act', '-')[:8]}] "
+        said = plain(head + without_secrets(f"{record.name}  {record.getMessage()}"))
         below = [f"\n    {plain(line)}" for line in without_secrets(traceback_of(self, record)).splitlines()]
-        return (
-            f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} [{act}] {record.name}  {said}{''.join(below)}"
-        )
+        return said + "".join(below)
 
 
 class Json(logging.Formatter):
@@ -93,8 +91,9 @@ class Json(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "act": getattr(record, "act", "-"),
-            "message": plain(without_secrets(record.getMessage())),
+            "message": without_secrets(record.getMessage()),
         }
+        told = {name: plain(text) for name, text in told.items()}
         if trouble := traceback_of(self, record):
             told["exception"] = "\n".join(plain(line) for line in without_secrets(trouble).split("\n"))
         return json.dumps(told)
