@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import ClassVar
 from urllib.parse import quote
 
+from gateways import cards
 from gateways.errors import BadWebhook, Misconfigured
 from gateways.http import HttpClient
 from gateways.money import Money
@@ -117,6 +118,12 @@ class RefundUpdate:
     message: str = ""
     occurred_at: datetime | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Whatever they tell beside the essentials holds no card number from here on."""
+        object.__setattr__(self, "message", cards.masked(self.message))
+        object.__setattr__(self, "code", cards.masked(self.code))
+        object.__setattr__(self, "details", {name: cards.masked(text) for name, text in self.details.items()})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import requests
 from urllib3 import exceptions as urllib3_errors
 
+from gateways import cards
 from gateways.errors import Misconfigured, NoAnswer, NotSent
 from gateways.watch import Watch, WatchedAdapter
 
@@ -183,7 +184,7 @@ class HttpClient:
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        return text
+        return cards.masked(text)
 
 
 def checked_base_url(url: str) -> str:

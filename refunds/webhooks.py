@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from gateways.cards import masked
 from gateways.contract import Delivery as Wire
 from gateways.contract import Gateway, Nudge, RefundUpdate, Webhooks
 from gateways.errors import BadWebhook, Misconfigured
@@ -98,7 +99,7 @@ def _heard(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
         try:
             said = gateway.read_webhook(wire)
         except BadWebhook as trouble:
-            delivery.result, delivery.why = Delivery.Result.UNREADABLE, str(trouble)[:300]
+            delivery.result, delivery.why = Delivery.Result.UNREADABLE, masked(str(trouble))[:300]
             log.warning("A verified delivery for %s cannot be read: %s", account, trouble)
         else:
             _apply(delivery, gateway, said)
@@ -115,8 +116,8 @@ def _keep(account: Account, wire: Wire) -> tuple[Delivery, bool]:
         digest=hashlib.sha256(wire.body).hexdigest(),
         defaults={
             "received_at": timezone.now(),
-            "headers": {name: wire.headers[name] for name in KEPT_HEADERS if name in wire.headers},
-            "body": wire.body.decode(errors="backslashreplace").replace("\0", "\\x00"),
+            "headers": {name: masked(wire.headers[name]) for name in KEPT_HEADERS if name in wire.headers},
+            "body": masked(wire.body.decode(errors="backslashreplace").replace("\0", "\\x00")),
         },
     )
 

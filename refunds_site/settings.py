@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "refunds_site.surface.webhooks_alone",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "refunds_site.surface.never_stored",
+    "refunds_site.surface.cards_not_shown",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -11,6 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.http.request import split_domain_port
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers, patch_cache_control
+from django.utils.html import escape
+
+from gateways import cards
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -88,6 +91,21 @@ def never_stored(get_response: Answer) -> Answer:
         response = get_response(request)
         add_never_cache_headers(response)
         patch_cache_control(response, no_store=True, private=True)
+        return response
+
+    return answer
+
+
+def cards_not_shown(get_response: Answer) -> Answer:
+    """A card number that was typed into a form does not come back in the page that refuses it."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.method == "POST" and hasattr(request, "_post") and not response.streaming:
+            typed = {text for values in request.POST.lists() for text in values[1] if cards.has_number(text)}
+            for text in sorted(typed, key=len, reverse=True):
+                for form in (text, escape(text)):
+                    response.content = response.content.replace(form.encode(), cards.masked(form).encode())
         return response
 
     return answer

@@ -32,6 +32,9 @@ from refunds.services.journal import write_line
 # One account for each registered gateway: gateway → slug.
 SLUGS = {"paynow": "paynow-pl", "airpay": "airpay-in", "pay3": "pay3-br", "examplepay": "examplepay-br"}
 ACCOUNTS = {name: SLUGS.get(name, f"{name}-eu") for name in registry.names()}
+# The smallest files that are what they are called.
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0IEND\xaeB`\x82"
 LONG_AGO = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 

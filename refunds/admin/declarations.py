@@ -235,5 +235,4 @@ def evidence_view(screen: OwnPage, request: DeskRequest, refund: Refund, declara
     )
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    answer["Cache-Control"] = "private, no-store"
     return answer

@@ -6,7 +6,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from refunds.models import Declaration
-from refunds.services.declare import KINDS_OF_FILE, LARGEST_FILE
+from refunds.services.evidence_files import KINDS, LARGEST_FILE
 
 OUTCOMES = {
     Declaration.Outcome.SUCCEEDED: (
@@ -51,7 +51,7 @@ class DeclareForm(forms.Form):
     )
     evidence = forms.FileField(
         required=False,
-        widget=UnfoldAdminFileFieldWidget({"accept": ",".join(KINDS_OF_FILE)}),
+        widget=UnfoldAdminFileFieldWidget({"accept": ",".join(KINDS)}),
         max_length=200,
         help_text=f"A screenshot, statement or message, up to {LARGEST_FILE // 1024 // 1024} MB.",
     )

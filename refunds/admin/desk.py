@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
-from refunds import policy, scope
+from refunds import policy, scope, services
 from refunds.models import Account
 from refunds.templatetags.desk import mode
 
@@ -46,6 +48,17 @@ class ReadOnly(ModelAdmin):
 
     def has_delete_permission(self, request: DeskRequest, obj: Model | None = None) -> bool:
         return False
+
+    def changelist_view(self, request: DeskRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """A search for a card number is forgotten, before it gets into pages and links."""
+        if services.searches_for_a_card(request.GET.get("q", "")):
+            messages.error(
+                request,
+                "That looks like a card number, and nothing here is kept under one. "
+                "Search for the order, the e-mail address or the gateway's id of the payment.",
+            )
+            return redirect(request.path)
+        return super().changelist_view(request, extra_context)
 
     # Rights that Django asks for by the names in `permissions=` of an action.
 

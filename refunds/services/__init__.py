@@ -25,6 +25,7 @@ from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund
 from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund, why_no_check
 from refunds.services.turns import take_payment_turn, take_turn
+from refunds.services.typed import searches_for_a_card, without_cards
 from refunds.services.unmatched import (
     Suggestion,
     dismiss_unmatched,
@@ -79,6 +80,7 @@ __all__ = [
     "retry_refund",
     "return_refund",
     "send_invitation",
+    "searches_for_a_card",
     "send_now",
     "send_refund",
     "set_groups",
@@ -97,4 +99,5 @@ __all__ = [
     "why_no_match",
     "why_no_name",
     "withdraw_refund",
+    "without_cards",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from gateways import cards
 from gateways.contract import Gateway
 from gateways.http import Exchange
 from refunds.models import Attempt
@@ -16,7 +17,7 @@ def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
     """Finish an attempt with what was exchanged; a late answer is more than our guess that it was lost."""
     Attempt.objects.filter(pk=attempt.pk).update(
         outcome=outcome,
-        said=said[:500],
+        said=cards.masked(said)[:500],
         finished_at=timezone.now(),
         exchanges=[_plain(exchange) for exchange in gateway.http.exchanges],
     )

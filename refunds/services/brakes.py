@@ -12,7 +12,7 @@ from refunds import policy
 from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Account
 from refunds.services import breaker
-from refunds.services.request import spoken
+from refunds.services.typed import spoken
 
 
 @transaction.atomic

@@ -15,8 +15,8 @@ from refunds.services.actor import WORKER, Actor
 from refunds.services.allowances import take_to_approve
 from refunds.services.orders import demand_carried
 from refunds.services.record import call_for
-from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
+from refunds.services.typed import spoken
 
 
 @transaction.atomic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import PurePath
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,16 +15,15 @@ from refunds import policy
 from refunds.errors import BadInput, NotRefundable, SamePerson, WrongMoment
 from refunds.models import Attempt, Declaration, Refund
 from refunds.models.refund import AWAITING
+from refunds.services import evidence_files
 from refunds.services.actor import Actor
 from refunds.services.again import can_be_asked, is_made_by_hand
 from refunds.services.orders import gateway_for
-from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
+from refunds.services.typed import spoken, without_cards
 from refunds.services.unmatched import settle_unmatched
 
 Outcome = Declaration.Outcome
-LARGEST_FILE = 5 * 1024 * 1024
-KINDS_OF_FILE = (".pdf", ".png", ".jpg", ".jpeg", ".txt", ".csv", ".eml")
 
 
 @transaction.atomic
@@ -48,7 +46,7 @@ def propose_outcome(
     if standing := open_declaration(refund):
         raise WrongMoment(f"{standing.proposed_by} has proposed already: {standing.get_outcome_display()}.")
     note = spoken(note, "Write down how you know.")
-    ticket, reference = ticket.strip(), reference.strip()
+    ticket, reference = without_cards(ticket.strip()), reference.strip()
     _demand_evidence(refund, outcome, ticket, reference, evidence)
     _end_void_proposals(refund)
     text = f"Proposed: {Outcome(outcome).label}. {note}"
@@ -61,7 +59,7 @@ def propose_outcome(
         ticket=ticket,
         reference=reference,
         evidence=evidence or "",
-        evidence_name=PurePath(evidence.name or "").name[:200] if evidence else "",
+        evidence_name=evidence_files.shown_name(evidence.name or "") if evidence else "",
         proposed_by=by,
         proposed_at=timezone.now(),
     )
@@ -164,9 +162,5 @@ def _demand_evidence(refund: Refund, outcome: str, ticket: str, reference: str, 
         raise BadInput(f"The reference {reference} belongs to {other} already.")
     if is_made_by_hand(refund) and outcome == Outcome.SUCCEEDED and not reference:
         raise BadInput("Give the reference of the transfer, so that it can be found on the bank's statement.")
-    if evidence and not evidence.size:
-        raise BadInput("The file is empty.")
-    if evidence and (evidence.size or 0) > LARGEST_FILE:
-        raise BadInput(f"The file is larger than {LARGEST_FILE // 1024 // 1024} MB.")
-    if evidence and PurePath(evidence.name or "").suffix.lower() not in KINDS_OF_FILE:
-        raise BadInput(f"Evidence is a file of these kinds: {', '.join(KINDS_OF_FILE)}.")
+    if evidence:
+        evidence_files.demand_evidence_file(evidence)

@@ -15,7 +15,7 @@ from refunds.models import Payment, Refund, Status
 from refunds.services.actor import Actor
 from refunds.services.due import ask_again
 from refunds.services.journal import write_line
-from refunds.services.request import spoken
+from refunds.services.typed import spoken
 
 LONGEST_CASE = 100
 

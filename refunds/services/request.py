@@ -21,8 +21,7 @@ from refunds.services.orders import demand_carried, gateway_for
 from refunds.services.record import call_for
 from refunds.services.rulings import rule_for
 from refunds.services.steps import locked, take_step
-
-LONGEST_TEXT = 2000
+from refunds.services.typed import spoken, without_cards
 
 
 @transaction.atomic
@@ -53,8 +52,8 @@ def request_refund(
         reason=reason,
         reason_word=gateway.reason_word(reason.word_for(payment.account.gateway), payment.captured_at, now),
         public_note=reason.wording,
-        ticket=ticket.strip(),
-        internal_note=internal_note.strip(),
+        ticket=without_cards(ticket.strip()),
+        internal_note=without_cards(internal_note.strip()),
         requested_by=by,
         requested_at=now,
         retry_of=retry_of,
@@ -138,21 +137,12 @@ def withdraw_refund(refund_id: int, by: User, *, seen: int, why: str = "") -> Re
         "withdrawn",
         Actor.person(by),
         move=refund.withdraw,
-        text=why.strip(),
+        text=without_cards(why.strip()),
         final_at=timezone.now(),
         ask_at=None,
         needs_attention=call_for(refund),
     )
     return refund
-
-
-def spoken(text: str, otherwise: str) -> str:
-    """The text without blanks around it; `otherwise` is what we say when nothing is left."""
-    if not text.strip():
-        raise BadInput(otherwise)
-    if "\0" in text or len(text) > LONGEST_TEXT:
-        raise BadInput(f"Write at most {LONGEST_TEXT} characters of plain text.")
-    return text.strip()
 
 
 def _demand_askable(payment: Payment, amount: int, reason: RefundReason) -> None:

@@ -20,6 +20,7 @@ from refunds.errors import BadInput, NotRefundable
 from refunds.models import Account, Payment
 from refunds.services.orders import gateway_for
 from refunds.services.rows import COLUMNS, PaymentRow
+from refunds.services.typed import without_cards
 
 MOMENT = re.compile(
     r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?\Z",
@@ -55,6 +56,7 @@ class RowCheck:
         texts = {kept: _text(name, fields[name], kept, may_be_empty) for name, kept, may_be_empty in TEXTS}
         amount = _amount(fields["amount"], fields["currency"])
         _demand_email(texts["customer_email"])
+        without_cards(f"{texts['customer_name']}\n{texts['method']}")
         self._demand_carried(account, texts["reference"], amount)
         return Payment(
             account=account,

@@ -32,9 +32,9 @@ from refunds.services.due import ask_again, pause
 from refunds.services.find import candidates, find, ours_of
 from refunds.services.orders import gateway_for, order_as_sent
 from refunds.services.record import NO_WORD, record_update
-from refunds.services.request import spoken
 from refunds.services.send import end_lease, send_refund
 from refunds.services.steps import locked, take_step
+from refunds.services.typed import spoken
 from refunds.services.unmatched import keep_unmatched, settle_unmatched
 
 log = logging.getLogger(__name__)

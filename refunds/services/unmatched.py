@@ -17,8 +17,8 @@ from refunds.models import Account, Delivery, Payment, Refund, Status, Unmatched
 from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
 from refunds.services.orders import first_that_left
-from refunds.services.request import spoken
 from refunds.services.steps import locked, take_step
+from refunds.services.typed import spoken
 
 MOST_SUGGESTED = 5
 LONGEST_REFERENCE = 100

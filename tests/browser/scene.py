@@ -15,7 +15,7 @@ from refunds import services
 from refunds.models import Attempt, Payment, Refund, RefundReason, UnmatchedRefund
 from refunds.services.actor import WORKER
 from refunds.services.steps import locked, take_step
-from tests.builders import make_account, make_payment, person
+from tests.builders import PNG, make_account, make_payment, person
 from tests.house import until_status
 
 ACCOUNTS = "payerly-eu:payerly,bank:manual"
@@ -138,7 +138,7 @@ def _left_to_people(scene: Scene) -> None:
         "Looked through their list of the day at 14:10 and again the day after: no refund of this payment.",
         seen=proposed.version,
         ticket="ZD-10455",
-        evidence=SimpleUploadedFile("payerly-list-2026-11-20.png", b"png"),
+        evidence=SimpleUploadedFile("payerly-list-2026-11-20.png", PNG),
     )
     scene.refunds["proposed"] = proposed
     bank = make_account("bank", gateway="manual")

@@ -15,8 +15,8 @@ from django.utils import timezone
 from refunds import services
 from refunds.errors import BadInput, NotAllowed, SamePerson, WrongMoment
 from refunds.models import Account, Attempt, Declaration, Payment, Refund, Status, UnmatchedRefund
-from refunds.services.declare import LARGEST_FILE
-from tests.builders import again, alice, approved, bob, carol, dora, erik, make_payment, person
+from refunds.services.evidence_files import LARGEST_FILE
+from tests.builders import PDF, again, alice, approved, bob, carol, dora, erik, make_payment, person
 from tests.refunds.test_record import standing_in
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def confirm(refund: Refund, by: User | None = None) -> Refund:
     return again(refund)
 
 
-def file(name: str = "statement.pdf", content: bytes = b"%PDF") -> SimpleUploadedFile:
+def file(name: str = "statement.pdf", content: bytes = PDF) -> SimpleUploadedFile:
     return SimpleUploadedFile(name, content)
 
 
@@ -187,11 +187,11 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_kept(
 
 
 def test_evidence_alone_is_enough_and_is_kept_under_a_name_of_its_own(evidence_folder: Path) -> None:
-    propose(lost(), ticket="", evidence=file("my statement.PDF", b"%PDF-1"))
+    propose(lost(), ticket="", evidence=file("my statement.PDF", PDF))
     declaration = Declaration.objects.get()
     assert declaration.evidence_name == "my statement.PDF"
     assert "statement" not in declaration.evidence.name
-    assert [kept.read_bytes() for kept in evidence_folder.iterdir()] == [b"%PDF-1"]
+    assert [kept.read_bytes() for kept in evidence_folder.iterdir()] == [PDF]
 
 
 def test_their_reference_becomes_the_refunds_and_answers_the_unmatched_list(bank: Account) -> None:
