@@ -6,13 +6,14 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin.desk import DeskRequest, ReadOnly
+from refunds.admin.desk import DeskRequest
+from refunds.admin.export import Exports
 from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.models import Delivery
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnly):
+class DeliveryAdmin(Exports):
     list_display = ("shown_moment", "account", "shown_result", "refund", "why")
     list_filter = (OWN_ACCOUNTS, "result")
     list_select_related = ("account", "refund")

@@ -16,6 +16,7 @@ from refunds import policy, services, wording
 from refunds.admin import disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.filters import OWN_ACCOUNTS
+from refunds.admin.export import Exports
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError
@@ -25,7 +26,7 @@ BADGES = {"captured": "info", "partially_refunded": "warning", "refunded": "succ
 
 
 @admin.register(Payment)
-class PaymentAdmin(OwnPage):
+class PaymentAdmin(Exports, OwnPage):
     page_template = "admin/refunds/payment.html"
     list_before_template = "admin/refunds/payment_list_before.html"
     list_display = (

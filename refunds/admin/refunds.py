@@ -17,6 +17,7 @@ from unfold.decorators import display
 from refunds import policy, wording
 from refunds.admin import approvals, bulk, declarations, fresh, queue, unknown
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
+from refunds.admin.export import Exports
 from refunds.admin.facts import facts
 from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
@@ -33,7 +34,7 @@ MOVING = (Status.APPROVED, Status.SENDING, Status.UNKNOWN, Status.PROCESSING)
 
 
 @admin.register(Refund)
-class RefundAdmin(OwnPage):
+class RefundAdmin(Exports, OwnPage):
     page_template = "admin/refunds/refund.html"
     list_display = (
         "shown_number",
