@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import requests
 from urllib3 import exceptions as urllib3_errors
 
 from gateways import cards
+from gateways.egress import checked_base_url, is_loopback
 from gateways.errors import Misconfigured, NoAnswer, NotSent
 from gateways.watch import Watch, WatchedAdapter
 
@@ -117,10 +118,14 @@ class HttpClient:
             raise Misconfigured("There is no URL to call: set it in the account's settings.")
         named = {"User-Agent": USER_AGENT, "Connection": "close", **headers}
         try:
-            return requests.Request(method, self.base_url + path, headers=named, data=body).prepare()
+            request = requests.Request(method, self.base_url + path, headers=named, data=body).prepare()
+            home = requests.Request(method, self.base_url).prepare().url or ""
         except (requests.RequestException, UnicodeError):
             # The library's own words would show the header, and with it the secret.
             raise Misconfigured("A setting or an address cannot be written into an HTTP request.") from None
+        if not stays_at(request.url or "", home, path):
+            raise Misconfigured("A setting or an id would lead the call to another address than the account's URL.")
+        return request
 
     def _call(self, request: requests.PreparedRequest, started: float) -> Response:
         watch = Watch(self.deadline, self.not_after)
@@ -187,32 +192,12 @@ class HttpClient:
         return cards.masked(text)
 
 
-def checked_base_url(url: str) -> str:
-    """The URL without a closing slash. Raises Misconfigured unless it is https, or http on this machine; "" passes."""
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url.strip())
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise Misconfigured(f"{url!r} is not a URL.") from None
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise Misconfigured("A gateway's URL reads https://host/path, without a question mark.")
-    if parts.username is not None or parts.password is not None:
-        raise Misconfigured("A gateway's URL carries no user name and no password.")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise Misconfigured(f"{host} must be called by https; http is for this machine only.")
-    return url.strip().rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Is this host our own machine?"""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def stays_at(url: str, home: str, path: str) -> bool:
+    """Does the whole address stay below the account's own: the same host and port, and no way back up?"""
+    ours, theirs = urlsplit(home), urlsplit(url)
+    steps = re.split(r"[/\\]", unquote(path.partition("?")[0]))
+    is_same = (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
+    return is_same and path.startswith("/") and not {".", ".."} & set(steps)
 
 
 def can_be_called_back(url: str) -> bool:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from gateways import egress
 from gateways.errors import NotSent
 
 
@@ -66,12 +68,36 @@ class WatchedConnection:
     """Mixed into urllib3's connection classes: asks the watch before the first byte."""
 
     watch: Watch
+    host: str
+    port: int
     sock: Any
 
     def _new_conn(self) -> socket.socket:
-        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        """Connects to the very address that was checked; the name is for TLS and the Host header alone."""
+        try:
+            places = egress.addresses(self.host, self.port)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        sock = self._connect(places)
         sock.settimeout(self.watch.remaining())  # the TLS handshake gets what connecting left over
         return sock
+
+    def _connect(self, places: list[tuple[int, tuple[str, int]]]) -> socket.socket:
+        """To the first of them that answers, in the time that is left."""
+        trouble: OSError | None = None
+        for family, place in places:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(self.watch.remaining())
+                sock.connect(place)
+                return sock
+            except OSError as error:
+                sock.close()
+                trouble = error
+        if isinstance(trouble, TimeoutError):
+            raise ConnectTimeoutError(self, "connecting took too long") from trouble
+        raise NewConnectionError(self, "no connection") from trouble  # type: ignore[arg-type]
 
     def send(self, data: Any) -> None:
         if self.sock is None:

@@ -82,6 +82,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I42": "No secret and no card number is found in logs, rows, pages, exports, error reports or in a repr.",
         "I43": "One event is one line of the log, whatever strangers put into it.",
         "I44": "No cell of an exported file is a formula, whatever was typed into it.",
+        "I45": "Calls go to the configured hosts alone, over verified TLS, and never into our own network.",
         "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
         "I56": "Where webhooks stand alone, nothing else is answered; a proxy's headers count from proxies alone.",
     },

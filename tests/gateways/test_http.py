@@ -93,6 +93,7 @@ def test_a_host_that_does_not_accept_in_time_sent_nothing():
             line.close()
 
 
+@pytest.mark.promise("I45")
 def test_an_unproven_certificate_sent_nothing(tls_server):
     assert "TLS" in accident(tls_server.url, NotSent)
     assert tls_server.seen == []
@@ -184,6 +185,7 @@ def test_a_huge_answer_is_not_unpacked():
         assert "larger" in accident(url, NoAnswer, deadline=timedelta(seconds=5))
 
 
+@pytest.mark.promise("I45")
 def test_a_redirect_is_an_answer_and_is_not_followed():
     with answering(b"") as (trap, trapped):
         bomb = gzip.compress(b"0" * 50_000_000)
@@ -216,6 +218,7 @@ def test_no_byte_leaves_after_the_last_moment():
         assert client.send("PUT", "/", headers={}, body=BODY).status == 200
 
 
+@pytest.mark.promise("I45")
 def test_a_proxy_and_a_netrc_in_the_environment_are_not_used(monkeypatch, tmp_path, shut_port):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("HOME", str(tmp_path))

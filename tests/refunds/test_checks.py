@@ -126,7 +126,6 @@ def test_a_live_account_wants_debug_off(monkeypatch, settings):
         "http://127.0.0.1:8001/v1",
         "http://localhost/v1",
         "http://[::1]/v1",
-        "https://0.0.0.0/v1",
         "https://api.sandbox.brand.example/v1",
         "https://my-sandbox2.example/v1",
         "https://TRY.brand.example/other",
