@@ -102,7 +102,7 @@ def cards_not_shown(get_response: Answer) -> Answer:
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         if request.method == "POST" and hasattr(request, "_post") and not response.streaming:
-            typed = {text for values in request.POST.lists() for text in values[1] if cards.has_number(text)}
+            typed = {text for values in request.POST.lists() for text in map(str, values[1]) if cards.has_number(text)}
             for text in sorted(typed, key=len, reverse=True):
                 for form in (text, escape(text)):
                     response.content = response.content.replace(form.encode(), cards.masked(form).encode())

@@ -65,9 +65,6 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I32": "Where two people are needed, two different people have agreed.",
         "I33": "Deciding about money takes a fresh proof of who one is, and no code of a second factor is taken twice.",
     },
-    "Surface": {
-        "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
-    },
     "Webhooks": {
         "I34": "A delivery that is not verified, or only knocks, changes nothing but when we ask.",
         "I35": "However often and at once it is delivered, it is as if once.",
@@ -83,6 +80,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I43": "One event is one line of the log, whatever strangers put into it.",
         "I44": "No cell of an exported file is a formula, whatever was typed into it.",
         "I45": "Calls go to the configured hosts alone, over verified TLS, and never into our own network.",
+        "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
         "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
         "I56": "Where webhooks stand alone, nothing else is answered; a proxy's headers count from proxies alone.",
     },

@@ -15,8 +15,8 @@ from unfold.decorators import display
 from refunds import policy, services, wording
 from refunds.admin import disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
-from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.admin.export import Exports
+from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.admin.forms import RequestForm
 from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError

@@ -12,7 +12,7 @@ from refunds import correlation, policy
 from refunds.errors import BadInput, NotAllowed, SamePerson, WrongMoment
 from refunds.models import Change, Delegation
 from refunds.services.change_kinds import KINDS, Wish
-from refunds.services.request import spoken
+from refunds.services.typed import spoken
 
 log = logging.getLogger("refunds.people")
 

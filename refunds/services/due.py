@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateways.registry import gateway_class
 from refunds import jobs
-from refunds.models import Account, Payment, Refund
+from refunds.models import Account, Payment, Refund, Status
 
 SWEEP_LIMIT = 500
 KEY_PAUSE = timedelta(minutes=10)
@@ -49,6 +49,13 @@ def ask_again(refund: Refund, at: datetime, *, count: bool = True) -> None:
         unchanged = Refund.objects.filter(pk=refund.pk, version=refund.version)
         if unchanged.update(ask_at=at, asks=F("asks") + (1 if count else 0)):
             wake_at(refund, at)
+
+
+def wake_those_behind(refund: Refund) -> None:
+    """Approved refunds of the same payment have waited for what became of this one: they are tried at once."""
+    now = timezone.now()
+    for other in Refund.objects.filter(payment=refund.payment_id, status=Status.APPROVED, ask_at__gt=now):
+        ask_again(other, now, count=False)
 
 
 def sweep() -> int:

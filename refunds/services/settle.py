@@ -28,7 +28,7 @@ from refunds.services.attempts import close
 from refunds.services.cancel import cancel_at_gateway, cancel_is_due
 from refunds.services.confirm import confirm
 from refunds.services.declare import not_failed_before
-from refunds.services.due import ask_again, pause
+from refunds.services.due import ask_again, pause, wake_those_behind
 from refunds.services.find import candidates, find, ours_of
 from refunds.services.orders import gateway_for, order_as_sent
 from refunds.services.record import NO_WORD, record_update
@@ -238,6 +238,8 @@ def _take_in_the_others(payment: Payment, updates: Sequence[RefundUpdate], gatew
 def _book_the_next(was: Refund, looked: Looked) -> None:
     """The next look-up by the gateway's plan; past its end it goes on, and a person is called."""
     refund = _loaded(was.pk)
+    if was.to_confirm and not refund.to_confirm:
+        wake_those_behind(refund)
     # Somebody has knocked about one that is over, or a person has asked: a look-up that failed is no answer.
     if not (refund.status in AT_THE_GATEWAY or refund.to_confirm or not looked.is_heard):
         if refund.ask_at == was.ask_at and refund.status != Status.APPROVED:  # else somebody has knocked meanwhile

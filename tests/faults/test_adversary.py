@@ -70,6 +70,18 @@ def test_nothing_of_a_payment_is_sent_while_an_end_is_not_looked_up(sandbox: San
     assert (again(second).status, orders(sandbox)) == ("approved", [])
 
 
+def test_what_waited_for_an_end_goes_out_once_that_is_looked_up(sandbox: Sandbox, monkeypatch: Any) -> None:
+    first = standing_in(Status.PROCESSING, reference="txn-1")
+    second = approved(first.payment, 4000)
+    services.record_update(first.pk, word(first, Outcome.SUCCEEDED), Mouth.WEBHOOK)
+    services.send_refund(second.pk)
+    assert again(second).ask_at > timezone.now()
+    shows(monkeypatch, word(first, Outcome.SUCCEEDED))
+    services.settle_refund(first.pk)
+    assert again(first).to_confirm == ""
+    assert again(second).ask_at <= timezone.now()
+
+
 def test_a_look_up_that_began_before_a_webhook_does_not_judge_it(sandbox: Sandbox, monkeypatch: Any) -> None:
     refund = standing_in(Status.FAILED, reference="txn-1")
     services.check_refund(refund.pk, alice())

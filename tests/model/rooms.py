@@ -100,6 +100,7 @@ def in_memory() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(ROOMS["request"], "write_line", hear_of)
         patch.setattr(ROOMS["declare"], "settle_unmatched", _nothing)
         patch.setattr(ROOMS["settle"], "_take_in_the_others", _nothing)
+        patch.setattr(ROOMS["settle"], "wake_those_behind", _nothing)
         for room in ("send", "settle", "cancel"):
             patch.setattr(ROOMS[room], "breaker", CLOSED)
         patch.setattr(timezone, "now", lambda: NOW)

@@ -176,10 +176,10 @@ def test_what_a_stranger_asks_for_is_logged_on_one_line(client: Client, monkeypa
 
 
 @pytest.mark.promise("I42")
-def test_an_error_report_stars_everything_out(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_report_stars_everything_out(settings: Any) -> None:
     """Nobody is mailed today; whoever switches mails on learns where it happened and no value."""
     canary = "canary-of-a-report-2718"
-    monkeypatch.setattr(settings, "SECRET_KEY", canary)
+    settings.SECRET_KEY = canary
     request = RequestFactory(HTTP_AUTHORIZATION=canary, PAYERLY_EU_TOKEN=canary, DATABASE_URL=canary).post(
         "/admin/", {"password": canary, "text": PANS[0]}
     )
