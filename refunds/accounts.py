@@ -15,6 +15,7 @@ from gateways.contract import Gateway
 from gateways.contract import between_calls as between_calls_of
 from gateways.errors import Misconfigured
 from refunds.models import Account
+from refunds_site.environment import ENV
 
 ENTRY = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*):([a-z0-9_]+)")
 LONGEST_SLUG = 50
@@ -149,7 +150,7 @@ def _sync_one(row: Account | None, slug: str, gateway: str) -> str:
 
 def _value(name: str) -> str:
     """A variable, or the content of the file that NAME_FILE names, without the white space around it."""
-    environment: Mapping[str, str] = settings.ENV.ENVIRON
+    environment: Mapping[str, str] = ENV.ENVIRON
     try:
         text = environment[name]
     except KeyError:

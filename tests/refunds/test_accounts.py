@@ -12,6 +12,7 @@ from gateways.contract import Capabilities, Gateway
 from gateways.errors import Misconfigured
 from refunds import accounts
 from refunds.models import Account
+from refunds_site.environment import ENV
 
 
 class Brand(Gateway):
@@ -95,7 +96,7 @@ def test_a_key_may_stand_in_a_file(env, tmp_path):
     try:
         assert accounts.config_of("shop-eu")["TOKEN"] == "from-a-file-0123"
     finally:
-        accounts.settings.ENV.ENVIRON.files_cache.pop("SHOP_EU_TOKEN", None)
+        ENV.ENVIRON.files_cache.pop("SHOP_EU_TOKEN", None)
 
 
 def test_a_missing_file_is_named(env):
