@@ -83,6 +83,7 @@ OIDC_ISSUER = ENV.str("OIDC_ISSUER", default="").strip()
 OIDC_CLIENT_ID = ENV.str("OIDC_CLIENT_ID", default="").strip()
 # Read past the reader's casts, as SECRET_KEY.
 OIDC_CLIENT_SECRET = str(ENV.ENVIRON.get("OIDC_CLIENT_SECRET", "")).strip()
+OIDC_SCOPES = ENV.str("OIDC_SCOPES", default="openid profile email").split()
 OIDC_NAME = ENV.str("OIDC_NAME", default="").strip() or "single sign-on"
 OIDC_GROUPS_CLAIM = ENV.str("OIDC_GROUPS_CLAIM", default="groups").strip()
 OIDC_GROUPS = ENV.str("OIDC_GROUPS", default="").strip()

@@ -45,7 +45,7 @@ def app() -> SocialApp:
         settings={
             "server_url": settings.OIDC_ISSUER.rstrip("/"),
             "oauth_pkce_enabled": True,
-            "scope": ["openid", "profile", "email"],
+            "scope": settings.OIDC_SCOPES,
         },
     )
 

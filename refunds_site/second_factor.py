@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +19,7 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.views import ActivateTOTPView
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from allauth.mfa.webauthn.views import AddWebAuthnView
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
@@ -29,6 +31,8 @@ from refunds import policy
 from refunds.admin import fresh
 from refunds_site.login import dress
 from refunds_site.look import LOGIN_PAGES
+
+log = logging.getLogger(__name__)
 
 # Who decides about money, rules or people. The last two are rights that come with the rules.
 DECIDES = {
@@ -87,7 +91,11 @@ class Adapter(DefaultMFAAdapter):
         return seal().encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        return seal().decrypt(encrypted_text.encode()).decode()
+        try:
+            return seal().decrypt(encrypted_text.encode()).decode()
+        except InvalidToken:
+            log.error("A second factor was sealed with another SECRET_KEY: name it in SECRET_KEY_FALLBACKS.")
+            return base64.b32encode(secrets.token_bytes(20)).decode()  # fits no code
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
         return f"Passkey {Authenticator.objects.filter(user=user, type=type).count() + 1}"

@@ -24,6 +24,7 @@ PUBLIC_URL = ENV.str("PUBLIC_URL", default="").strip().rstrip("/")
 SECRET_KEY = ENV.ENVIRON.get("SECRET_KEY", "").strip()
 if not SECRET_KEY and DEBUG:
     SECRET_KEY = secrets.token_urlsafe(64)
+SECRET_KEY_FALLBACKS = ENV.list("SECRET_KEY_FALLBACKS", default=[])
 
 ALLOWED_HOSTS = ENV.list("ALLOWED_HOSTS", default=[host] if (host := urlsplit(PUBLIC_URL).hostname) else [])
 if DEBUG:

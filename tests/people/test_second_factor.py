@@ -206,6 +206,16 @@ def test_a_changed_key_of_the_site_still_opens_them_as_a_fallback(settings: Any)
     assert adapter.decrypt(sealed) == "JBSWY3DPEHPK3PXP"
 
 
+def test_what_another_key_has_sealed_opens_to_nobody_and_breaks_no_page(settings: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        secret = set_up_app(log_in(bob()))
+        clock.shift(60)
+        settings.SECRET_KEY = "another-" * 8
+        client = log_in(bob())
+        assert "Incorrect" in words(give_code(client, code_of(secret)))
+        assert not is_in(client)
+
+
 def test_nobody_is_led_to_another_site_after_a_proof(required: None) -> None:
     client = log_in(alice())
     answer = client.post(reverse("account_reauthenticate"), {"password": "demo", "next": "https://evil.example/"})
