@@ -82,8 +82,8 @@ class Issuer(OpenIDConnectProvider):
 
 def used_second_factor(claims: dict[str, Any]) -> bool:
     said = claims.get("amr")
-    words = {*(said if isinstance(said, list) else [said]), claims.get("acr")}
-    return bool(words & set(settings.OIDC_SECOND_FACTOR_AMR))
+    words = [*(said if isinstance(said, list) else [said]), claims.get("acr")]
+    return any(word in settings.OIDC_SECOND_FACTOR_AMR for word in words)
 
 
 class Client(OpenIDConnectOAuth2Adapter):

@@ -62,7 +62,10 @@ def sync(resources: list[dict[str, Any]]) -> list[str]:
         raise BadInput("The list names no groups at all. Ask for the attribute groups; nothing was changed.")
     listed: dict[str, dict[str, Any]] = {}
     for one in resources:
-        listed |= {str(one[name]): one for name in ("id", "externalId") if one.get(name)}
+        for name in {str(one[name]) for name in ("id", "externalId") if one.get(name)}:
+            if name in listed:
+                raise BadInput(f"The list names two people {name}. Nothing was changed.")
+            listed[name] = one
     known = (
         SocialAccount.objects.filter(provider=settings.OIDC_ISSUER).select_related("user").order_by("user__username")
     )

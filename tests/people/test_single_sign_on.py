@@ -266,7 +266,7 @@ def test_with_passwords_off_no_password_lets_in(issuer: Issuer, settings: Any) -
         ({"amr": ["pwd", "otp"]}, True),
         ({"acr": "mfa"}, True),
         ({"amr": ["pwd"]}, False),
-        ({"amr": "pwd"}, False),
+        ({"amr": [{"otp": 1}, None]}, False),
         ({}, False),
     ],
 )
@@ -373,6 +373,7 @@ def test_sync_switches_off_who_is_no_longer_listed_and_leaves_our_own_people_alo
     [
         ('{"totalResults": 3, "Resources": []}', "cut"),
         ('{"totalResults": 1, "Resources": [{"id": "u-maria"}]}', "names no groups"),
+        ('{"totalResults": 2, "Resources": [{"id": "a", "groups": []}, {"externalId": "a"}]}', "two people a"),
         ('{"Resources": []}', "no SCIM"),
         ("[]", "no SCIM"),
         ("{", "cannot be read"),
