@@ -24,6 +24,7 @@ from refunds.admin.intake_forms import FileForm, PaymentForm
 from refunds.errors import BadInput
 from refunds.models import Account, Payment
 from refunds.services.intake import COLUMNS, Tally, preview, read_rows, take_in
+from refunds.services.typed import CARD
 
 KEPT_SECONDS = 60 * 60
 N_TROUBLES_SHOWN = 200
@@ -81,6 +82,11 @@ def import_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
         tally = preview(read_rows(BytesIO(content)), by=request.user)
     except BadInput as trouble:
         form.add_error("file", str(trouble))
+        return _ask(admin, request, form)
+    if lines := [str(row.line) for row in tally.bad if row.reason == CARD]:
+        form.add_error(
+            "file", f"Line {', '.join(lines[:20])}: {CARD} Nothing of the file was kept; choose it again then."
+        )
         return _ask(admin, request, form)
     return _tell(admin, request, LOOK, tally, title="What is in the file", confirmed=_keep(request.user, content))
 

@@ -9,8 +9,9 @@ from django.contrib import admin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from refunds import reasons
+from refunds import reasons, services
 from refunds.admin.desk import DeskRequest
+from refunds.errors import BadInput
 from refunds.models import ReasonWord, RefundReason
 
 
@@ -32,6 +33,22 @@ class WordForm(forms.ModelForm):
         return found
 
 
+class ReasonForm(forms.ModelForm):
+    """What customers read is nothing that has to be kept from them."""
+
+    class Meta:
+        model = RefundReason
+        fields = ("name", "wording", "is_active")
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or {}
+        try:
+            services.without_cards(f"{found.get('name', '')}\n{found.get('wording', '')}")
+        except BadInput as trouble:
+            self.add_error("wording", str(trouble))
+        return found
+
+
 class Words(TabularInline):
     model = ReasonWord
     form = WordForm
@@ -43,6 +60,7 @@ class Words(TabularInline):
 class RefundReasonAdmin(ModelAdmin):
     """Staff add, reword and retire reasons; none is deleted, since old refunds name them."""
 
+    form = ReasonForm
     list_display = ("name", "wording", "is_active")
     fields = ("name", "wording", "is_active")
     inlines = (Words,)

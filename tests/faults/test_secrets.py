@@ -18,6 +18,7 @@ from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
 from tests.faults.proxy import proxy
 from tests.faults.table import DEADLINE, ORDERS, Fault
 from tests.house import House
+from tests.people.canaries import sightings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STORIES = ("success", "refused", "answer_lost", "error_after", "error_page", "unheard_word", "forged_webhook")
@@ -49,6 +50,7 @@ def secrets_of(gateway: str, sandbox: Sandbox) -> list[str]:
     return [given[key] for key in kind.secrets if given.get(key)]
 
 
+@pytest.mark.promise("I42")
 @pytest.mark.parametrize("gateway", [name for name in ACCOUNTS if name in ORDERS])
 def test_secrets_stay_out_of_rows_logs_and_pages(
     gateway: str, house: House, learned: list[str], caplog: pytest.LogCaptureFixture, client: Client
@@ -64,7 +66,7 @@ def test_secrets_stay_out_of_rows_logs_and_pages(
     secrets = [*secrets_of(gateway, house.sandbox), *set(learned)]
     assert secrets
     kept = everything_kept() + caplog.text
-    assert [secret for secret in secrets if secret in kept] == []
+    assert sightings(kept, secrets) == []
 
     client.force_login(person("fin", "Finance"))
     shown = "".join(
@@ -72,9 +74,10 @@ def test_secrets_stay_out_of_rows_logs_and_pages(
         for pk in Refund.objects.values_list("pk", flat=True)
     )
     assert "Raw exchange" in shown
-    assert [secret for secret in secrets if secret in shown] == []
+    assert sightings(shown, secrets) == []
 
 
+@pytest.mark.promise("I42")
 @pytest.mark.parametrize("gateway", [name for name in ACCOUNTS if name in ORDERS])
 def test_what_a_gateway_throws_back_at_us_is_masked(
     gateway: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: object
@@ -94,4 +97,4 @@ def test_what_a_gateway_throws_back_at_us_is_masked(
         between.fault = Fault("echo", lambda line: line.sendall(b"HTTP/1.1 500 Oh\r\n\r\n" + echo))
         services.send_refund(refund.pk)
     assert again(refund).status == "unknown"
-    assert [secret for secret in secrets if secret in everything_kept()] == []
+    assert sightings(everything_kept(), secrets) == []
