@@ -73,11 +73,12 @@ def test_one_proof_covers_all_the_picked_refunds_and_none_is_unpicked_by_it() ->
         asking = prove(client, went)
         assert asking.status_code == 200
         assert words(asking).count('name="_selected_action"') == 3
+        assert 'href="/admin/refunds/refund/?q=example.com&amp;o=1"' in words(asking)
         clock.shift(6 * 60)
         seen = {f"seen_{refund.pk}": refund.version for refund in refunds[:3]}
         went = pick(client, refunds[:3], "?q=example.com&o=1", confirmed="yes", **seen)
         assert not any(refund.approvals.exists() for refund in refunds)
-        prove(client, went)
+        assert prove(client, went)["Location"] == reverse(LIST) + "?q=example.com&o=1"
         assert [again(refund).status for refund in refunds] == ["approved"] * 3 + ["requested"] * 2
 
 
@@ -159,6 +160,16 @@ def test_who_has_a_second_factor_proves_by_it_and_not_by_the_password() -> None:
         approve(client, other)
         client.post(reverse("mfa_reauthenticate"), {"code": used})
         assert again(other).status == "requested"
+
+
+@pytest.mark.promise("I33")
+def test_a_password_is_no_proof_any_more_once_there_is_a_second_factor() -> None:
+    refund = ask()
+    with time_machine.travel(NOON, tick=False):
+        early = log_in(bob())
+        set_up_app(log_in(bob()))
+        assert approve(early, refund)["Location"].startswith(reverse("account_reauthenticate"))
+        assert again(refund).status == "requested"
 
 
 @pytest.mark.promise("I33")
