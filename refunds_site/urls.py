@@ -13,8 +13,9 @@ from django.views.generic import RedirectView
 
 from refunds.admin.fresh import needed
 from refunds.webhooks import receive
-from refunds_site import second_factor, security, sso_views
+from refunds_site import login_log, second_factor, security, sso_views
 
+login_log.watch()
 admin.site.login = secure_admin_login(admin.site.login)
 admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")
 
