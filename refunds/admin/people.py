@@ -27,7 +27,17 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class NewPersonForm(forms.ModelForm):
+class NameForm(forms.ModelForm):
+    """The login knows no capital letters, so two names that differ only in them would keep both people out."""
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        if User.objects.filter(username__iexact=name).exclude(pk=self.instance.pk).exists():
+            raise ValidationError("Somebody has this user name already.")
+        return name
+
+
+class NewPersonForm(NameForm):
     """Without a password: the person sets one by an invitation."""
 
     def clean(self) -> dict[str, Any]:
@@ -36,7 +46,7 @@ class NewPersonForm(forms.ModelForm):
         return super().clean() or {}
 
 
-class PersonForm(forms.ModelForm):
+class PersonForm(NameForm):
     def clean_groups(self) -> QuerySet[Group]:
         groups = self.cleaned_data["groups"]
         if trouble := people.conflict(group.name for group in groups):

@@ -73,7 +73,7 @@ def sync(resources: list[dict[str, Any]]) -> list[str]:
 
 
 def _sync_one(person: User, told: dict[str, Any] | None) -> str:
-    if told is None or told.get("active") is False:
+    if told is None or str(told.get("active", True)).lower() != "true":
         if not person.is_active:
             return ""
         switch_off(person)

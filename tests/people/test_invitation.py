@@ -120,6 +120,13 @@ def test_no_page_sets_another_persons_password() -> None:
     assert before not in words(client.get(reverse("admin:auth_user_change", args=(alice().pk,))))
 
 
+def test_no_two_names_differ_in_capital_letters_only() -> None:
+    bob()
+    answer = log_in(uma()).post(reverse("admin:auth_user_add"), {"username": "Bob"})
+    assert "has this user name already" in words(answer)
+    assert not User.objects.filter(username="Bob").exists()
+
+
 def test_djangos_own_password_page_gives_way_to_ours() -> None:
     assert log_in(bob()).get("/admin/password_change/")["Location"] == reverse("account_change_password")
 
