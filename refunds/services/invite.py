@@ -46,9 +46,10 @@ def why_no_mail(person: User) -> str:
     if why := why_no_invitation(person):
         return why
     if person.has_usable_password():
-        return f"{person} has a password. For a lost one, `manage.py invite {person}` prints a link."
+        return f"{person} has a password. If it is lost, an operator runs: manage.py invite {person}"
     if not settings.SENDS_MAIL or not person.email:
-        return f"`manage.py invite {person}` prints a link. With EMAIL_URL and an e-mail address it is sent from here."
+        told = f"An operator prints the link for it: manage.py invite {person}"
+        return f"{told} — with EMAIL_URL and an e-mail address it could be sent from here."
     return ""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 
 from tests.browser.chrome import Visitor
 from tests.builders import again, ask, bob
@@ -41,6 +42,10 @@ def press(desk: Visitor, name: str) -> None:
 
 def follow(desk: Visitor, name: str) -> None:
     desk.page.get_by_role("link", name=name, exact=True).click()
+
+
+def credential_in(call: Request) -> list[str]:
+    return parse_qs(call.post_data or "").get("credential", []) if call.method == "POST" else []
 
 
 @pytest.mark.promise("I33")
@@ -95,6 +100,9 @@ def test_a_passkey_is_added_lets_in_and_proves_before_an_approval(clock: Any, ho
     device = {"protocol": "ctap2", "transport": "internal", "hasUserVerification": True, "isUserVerified": True}
     devtools.send("WebAuthn.addVirtualAuthenticator", {"options": device})
 
+    said: list[str] = []
+    desk.page.on("request", lambda call: said.extend(credential_in(call)))
+
     enter(desk)
     follow(desk, "Add one")
     desk.page.get_by_label("Name").fill("Bob's laptop")
@@ -120,10 +128,16 @@ def test_a_passkey_is_added_lets_in_and_proves_before_an_approval(clock: Any, ho
     expect(desk.page.locator("body")).to_contain_text("is approved")
     assert again(refund).status == "approved"
 
-    # Whoever cancels it in the browser reads a sentence, and nothing happens.
+    # What the passkey has said once is no proof a second time.
     other = ask(refund.payment, 200)
     clock.shift(6 * 60)
+    token = next(cookie["value"] for cookie in desk.context.cookies() if cookie["name"].endswith("csrftoken"))
+    again_at = f"{house.url}/accounts/again/passkey/"
+    assert desk.context.request.post(again_at, form={"csrfmiddlewaretoken": token, "credential": said[-1]}).ok
     desk.go(f"/admin/refunds/refund/{other.pk}/step/approve/")
+    assert "/again/" in desk.page.url
+
+    # Whoever cancels it in the browser reads a sentence, and nothing happens.
     cancel = "navigator.credentials.get = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
     desk.page.evaluate(f"() => {{ {cancel} }}")
     press(desk, "Use your passkey")
