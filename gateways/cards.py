@@ -14,6 +14,7 @@ SHORTEST, LONGEST = 13, 19
 GAP = r"(?:%20|[ \t\u00a0\u2007\u2009\u202f.+\-\u2010-\u2015])"
 RUN = re.compile(rf"(?<!\d)\d+(?:{GAP}\d+)*(?!\d)")
 IBAN = re.compile(r"(?:\A|[^A-Za-z])[A-Z]{2}\Z")
+PLUS = re.compile(r"(?:\A|[\s(:;,'\"])\+\Z")  # elsewhere it is a blank, as a form writes it
 LONGEST_TELEPHONE = 15
 GROUPINGS = {(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 6, 5), (4, 6, 4)}
 PACKED = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
@@ -62,7 +63,9 @@ def _card_at(run: str, groups: list[tuple[int, int]], at: int) -> int:
 
 def _is_something_else(before: str, run: str) -> bool:
     """An IBAN, by the letters in front, or a telephone number, by its plus."""
-    return bool(IBAN.search(before)) or (before.endswith("+") and sum(map(str.isdecimal, run)) <= LONGEST_TELEPHONE)
+    return bool(IBAN.search(before)) or (
+        bool(PLUS.search(before)) and sum(map(str.isdecimal, run)) <= LONGEST_TELEPHONE
+    )
 
 
 def _groups(run: str) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ from django.views.generic import RedirectView
 from refunds.admin.fresh import needed
 from refunds.webhooks import receive
 from refunds_site import login_log, second_factor, security, sso_views
+from refunds_site.surface import not_found
 
 login_log.watch()
 admin.site.login = secure_admin_login(admin.site.login)
@@ -70,6 +71,7 @@ own = [
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/autocomplete/", not_found),  # no field of ours asks it, and it knows no scope
     path("admin/", admin.site.urls),
     path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),

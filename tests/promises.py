@@ -81,6 +81,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I44": "No cell of an exported file is a formula, whatever was typed into it.",
         "I45": "Calls go to the configured hosts alone, over verified TLS, and never into our own network.",
         "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
+        "I48": "Whatever fields are posted, only those that this person may change on that page change.",
+        "I49": "Looking changes nothing; a post without our token or from elsewhere is refused, but for webhooks.",
         "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
         "I56": "Where webhooks stand alone, nothing else is answered; a proxy's headers count from proxies alone.",
     },

@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from refunds import people, services
 from refunds.admin import fresh
+from refunds.admin.desk import NoGuessing
 from refunds.errors import RefundError
 
 admin.site.unregister(User)
@@ -61,7 +62,7 @@ class PersonForm(NameForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(NoGuessing, DjangoUserAdmin, ModelAdmin):
     form = PersonForm
     add_form = NewPersonForm
     actions = None
@@ -139,7 +140,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(NoGuessing, DjangoGroupAdmin, ModelAdmin):
     """The six groups come with the product; their rights are a table in the code, so here they are only read."""
 
     actions = None

@@ -10,7 +10,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from refunds import reasons, services
-from refunds.admin.desk import DeskRequest
+from refunds.admin.desk import DeskRequest, NoGuessing
 from refunds.errors import BadInput
 from refunds.models import ReasonWord, RefundReason
 
@@ -57,7 +57,7 @@ class Words(TabularInline):
 
 
 @admin.register(RefundReason)
-class RefundReasonAdmin(ModelAdmin):
+class RefundReasonAdmin(NoGuessing, ModelAdmin):
     """Staff add, reword and retire reasons; none is deleted, since old refunds name them."""
 
     form = ReasonForm
