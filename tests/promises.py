@@ -85,6 +85,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I49": "Looking changes nothing; a post without our token or from elsewhere is refused, but for webhooks.",
         "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
         "I56": "Where webhooks stand alone, nothing else is answered; a proxy's headers count from proxies alone.",
+        "I57": "Stored text stays text on every page: no element, address or expression is made of it.",
     },
     "Clocks": {
         "I54": "A clock that jumps neither sends twice nor mixes up the order of what happened.",
