@@ -17,7 +17,7 @@ SOAK := -n 0 -m soak tests/soak/test_soak.py --promises-to var/promises/soak
 # The database that was named, or else both, one after the other.
 SOAK_ON := $(or $(TEST_DATABASE_URL),$(DATABASE_URL))
 
-.PHONY: help run reset test faults soak lint lock screenshots
+.PHONY: help run reset test faults soak audit lint lock screenshots
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,7 +49,10 @@ else
 		$(SOAK)-$(if $(filter postgres%,$(SOAK_ON)),postgresql,sqlite).json
 endif
 
-lint: $(DEV)  ## format, lint, types, migrations, system checks
+audit: $(DEV)  ## scan our code, and ask for known weaknesses of the pinned packages (where PyPI can be reached)
+	$(BIN)/python -m tests.audit
+
+lint: $(DEV) audit  ## format, lint, types, migrations, system checks, audit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -83,6 +83,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
         "I48": "Whatever fields are posted, only those that this person may change on that page change.",
         "I49": "Looking changes nothing; a post without our token or from elsewhere is refused, but for webhooks.",
+        "I51": "The shipped production settings pass every check, and settings that open a door are refused.",
+        "I52": "Every package is pinned by its hash, and our own code is scanned.",
         "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
         "I56": "Where webhooks stand alone, nothing else is answered; a proxy's headers count from proxies alone.",
         "I57": "Stored text stays text on every page: no element, address or expression is made of it.",
