@@ -16,6 +16,11 @@ RUN = re.compile(rf"(?<!\d)\d+(?:{GAP}\d+)*(?!\d)")
 IBAN = re.compile(r"(?:\A|[^A-Za-z])[A-Z]{2}\Z")
 PLUS = re.compile(r"(?:\A|[\s(:;,'\"])\+\Z")  # elsewhere it is a blank, as a form writes it
 LONGEST_TELEPHONE = 15
+# Keys (UUID) and digests: among so many signs, some digits are a card's by chance.
+NAMES = re.compile(
+    r"(?<![0-9A-Za-z-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z-])"
+    r"|(?<![0-9A-Za-z])(?=[0-9]*[a-f])[0-9a-f]{32,}(?![0-9A-Za-z])"
+)
 GROUPINGS = {(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1), (4, 4, 4, 2), (4, 4, 4, 3), (4, 6, 5), (4, 6, 4)}
 PACKED = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 MASK = "•"
@@ -35,10 +40,13 @@ def masked(text: str) -> str:
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """Where card numbers stand: a whole run of digits, or some of its groups as cards print them."""
+    names = [found.span() for found in NAMES.finditer(text)]
     for run in RUN.finditer(text):
         if run.end() - run.start() < SHORTEST or _is_something_else(
             text[max(run.start() - 3, 0) : run.start()], run[0]
         ):
+            continue
+        if any(start < run.end() and run.start() < end for start, end in names):
             continue
         groups, at = list(_groups(run[0])), 0
         while at < len(groups):

@@ -25,13 +25,6 @@ ADVISORIES = [
 ]
 # Words of pip-audit about a source that is not there; a weakness that was found is told in other ones.
 UNREACHABLE = ("could not be audited", "ConnectionError", "Connection refused", "timed out", "Max retries", "503 ")
-    "could not be audited",
-    "ConnectionError",
-    "Connection refused",
-    "timed out",
-    "Max retries",
-    "503 Server",
-)
 FOUND = ("known vulnerabilit", "Found 1 known", "GHSA-", "PYSEC-", "CVE-")
 
 

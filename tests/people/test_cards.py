@@ -79,6 +79,8 @@ def test_every_card_of_a_row_is_masked() -> None:
         "2026-11-21 14:30:00 and 2026-11-22 15:00:00",
         "8b0a2e6c-5f0c-4b3e-9d2a-1f2e3d4c5b6a",
         "12345678901234567890123",
+        "411111ab-4111-4111-8111-111111111111",
+        "a4111111111111111bcdef0123456789abcdef0123456789abcdef0123456789",
         "amounts 12.50, 13.50 and 14.50",
         "411111",
     ],
@@ -100,3 +102,12 @@ def test_any_text_at_all_can_be_searched() -> None:
 def test_a_long_text_is_searched_quickly_enough_to_be_read_to_its_end() -> None:
     for text in ("1 " * 30_000, "4" * 60_000, "4111 " * 12_000, "a" * 60_000):
         cards.masked(text)
+
+
+def test_no_key_and_no_digest_is_ever_taken_for_a_card() -> None:
+    chance = random.Random(7)
+    for _ in range(20_000):
+        digest = "".join(chance.choices("0123456789" * 9 + "abcdef", k=64))
+        key = f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+        for name in (f"checkpoint 17 up to line 1234: {digest}", f"R {key}."):
+            assert cards.masked(name) == name
