@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from refunds_site.environment import DEBUG, ENV
 
 # --- Passwords: nobody signs up, and nobody gets a new one without an invitation ---
@@ -80,6 +82,7 @@ DEFAULT_FROM_EMAIL = ENV.str("EMAIL_FROM", default="refund-desk@localhost")
 # --- Single sign-on (OpenID Connect): on where an issuer is named ---
 
 OIDC_ISSUER = ENV.str("OIDC_ISSUER", default="").strip()
+OIDC_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(OIDC_ISSUER)) if OIDC_ISSUER else ""
 OIDC_CLIENT_ID = ENV.str("OIDC_CLIENT_ID", default="").strip()
 # Read past the reader's casts, as SECRET_KEY.
 OIDC_CLIENT_SECRET = str(ENV.ENVIRON.get("OIDC_CLIENT_SECRET", "")).strip()

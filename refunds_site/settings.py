@@ -190,7 +190,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [SELF],
-        "form-action": [SELF],
+        # The button of single sign-on is a form that leads to the issuer.
+        "form-action": [SELF, *filter(None, [OIDC_ORIGIN])],  # noqa: F405
         "frame-ancestors": [NONE],
     }
 }

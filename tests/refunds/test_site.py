@@ -155,3 +155,12 @@ def test_the_demo_has_the_keys_of_every_simulated_gateway():
         names = [f"{slug.upper().replace('-', '_')}_{name}" for name in given]
         found = demo(*names, SANDBOX_PORT=str(urlsplit(sandbox.root).port))
         assert found == list(given.values()), slug
+
+
+def test_the_button_of_single_sign_on_may_lead_to_the_issuer_and_nowhere_else() -> None:
+    def goals(**environment: str) -> list[str]:
+        found = settings_of("CONTENT_SECURITY_POLICY", **PRODUCTION, **environment)["CONTENT_SECURITY_POLICY"]
+        return list(found["DIRECTIVES"]["form-action"])  # type: ignore[index]
+
+    assert goals() == ["'self'"]
+    assert goals(OIDC_ISSUER="https://id.example:8443/realms/acme") == ["'self'", "https://id.example:8443"]
