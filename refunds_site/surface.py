@@ -25,8 +25,6 @@ PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in (
         "accelerometer",
-        "bluetooth",
-        "browsing-topics",
         "camera",
         "display-capture",
         "geolocation",
