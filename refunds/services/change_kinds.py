@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Max
+from django.db.models import IntegerField, Max
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from gateways.money import exponent
@@ -41,7 +42,10 @@ class Kind:
 
 
 def next_number() -> int:
-    return (Rule.objects.aggregate(last=Max("number"))["last"] or 0) + 1
+    """One that no rule has, and that no change was ever proposed for."""
+    asked = Change.objects.filter(kind=Change.Kind.RULE)
+    told = asked.aggregate(last=Max(Cast("subject", IntegerField())))["last"] or 0
+    return max(told, Rule.objects.aggregate(last=Max("number"))["last"] or 0) + 1
 
 
 def wish_of(rule: Rule) -> Wish:

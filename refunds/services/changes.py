@@ -18,8 +18,17 @@ log = logging.getLogger("refunds.people")
 
 
 @transaction.atomic
-def propose_change(kind: str, subject: str, after: Wish, by: User, note: str, *, person: User | None = None) -> Change:
-    """One person's wish, with why. Nothing changes until another person confirms it."""
+def propose_change(
+    kind: str,
+    subject: str,
+    after: Wish,
+    by: User,
+    note: str,
+    *,
+    person: User | None = None,
+    seen: Wish | None = None,
+) -> Change:
+    """One person's wish, with why; `seen` is what the page showed. Nothing changes until another person confirms it."""
     rules = KINDS[kind]
     policy.demand(by, rules.proposes, "propose this change")
     is_own = person is not None and person.pk == by.pk
@@ -29,6 +38,8 @@ def propose_change(kind: str, subject: str, after: Wish, by: User, note: str, *,
     change = Change(kind=kind, subject=subject, person=person, after=after, note=note, source=Change.Source.PERSON)
     rules.check(change)
     change.before = rules.now(change)
+    if seen is not None and change.before != seen:
+        raise WrongMoment("What you want to change has changed while you were writing. Open it anew and look again.")
     if change.before == change.after:
         raise BadInput("That is how it is already.")
     change.proposed_by, change.proposed_at = by, timezone.now()
@@ -40,6 +51,11 @@ def propose_change(kind: str, subject: str, after: Wish, by: User, note: str, *,
         raise WrongMoment("A change of the same waits already. Confirm or drop that one first.") from None
     _tell("proposed", change, by.get_username())
     return change
+
+
+def stands(kind: str, subject: str, person: User | None = None) -> Wish:
+    """How it is now what a change would be about; empty where there is nothing yet."""
+    return KINDS[kind].now(Change(kind=kind, subject=subject, person=person))
 
 
 @transaction.atomic
