@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.contrib.auth.models import User
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
@@ -24,16 +26,36 @@ def take(person: User, act: Allowance.Act, money: Money) -> None:
     if left.update(day=today, taken=so_far + money.minor) == 1:
         return
     if kept := row.first():
-        left_today = Money(max(kept.per_day - taken_today(kept), 0), kept.currency)
+        rest = left_of(kept).today
         raise OverLimit(
             f"{money} {money.currency} is more than is left of the day for {person}: "
-            f"{left_today} {kept.currency} for {act.label} refunds."
+            f"{rest} {rest.currency} for {act.label} refunds."
         )
 
 
 def taken_today(row: Allowance) -> int:
     """Minor units taken on this very day."""
     return row.taken if row.day == timezone.localdate() else 0
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a person may still do today: at once, and together."""
+
+    act: Allowance.Act
+    at_once: Money
+    today: Money
+
+
+def left_today(person: User, act: Allowance.Act) -> list[Left]:
+    """By currency; nothing where the person has no allowance for this act."""
+    rows = Allowance.objects.filter(person=person, act=act).order_by("currency")
+    return [left_of(row) for row in rows]
+
+
+def left_of(row: Allowance) -> Left:
+    left = max(row.per_day - taken_today(row), 0)
+    return Left(Act(row.act), Money(min(row.largest, left), row.currency), Money(left, row.currency))
 
 
 def take_to_approve(by: User, refund: Refund) -> User | None:
