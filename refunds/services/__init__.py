@@ -1,9 +1,11 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
+from refunds.services.allowances import Left, left_of, left_today, taken_today
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
-from refunds.services.changes import change_at_once, confirm_change, drop_change, end_delegation, propose_change
+from refunds.services.change_kinds import allowance_subject, next_number
+from refunds.services.changes import change_at_once, confirm_change, drop_change, end_delegation, propose_change, stands
 from refunds.services.decide import approve_refund, reject_refund, return_refund, unapprove_refund
 from refunds.services.declare import (
     confirm_outcome,
@@ -18,7 +20,10 @@ from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
 from refunds.services.identity import sync as sync_people
 from refunds.services.invite import invitation, send_invitation, why_no_mail
+from refunds.services.let_in import let_in
 from refunds.services.persons import end_sessions, set_groups, switch_off
+from refunds.services.preview import DAYS as PREVIEW_DAYS
+from refunds.services.preview import Preview, preview_rule
 from refunds.services.record import record_update
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
 from refunds.services.restore import after_restore
@@ -37,10 +42,14 @@ from refunds.services.unmatched import (
 )
 
 __all__ = [
+    "PREVIEW_DAYS",
+    "Left",
+    "Preview",
     "Suggestion",
     "accept_key",
     "after_restore",
     "again",
+    "allowance_subject",
     "approve_refund",
     "ask_to_cancel",
     "book_key_fetch",
@@ -63,13 +72,18 @@ __all__ = [
     "hear_webhook",
     "invitation",
     "is_made_by_hand",
+    "left_of",
+    "left_today",
+    "let_in",
     "look_up_payment",
     "mark_disputed",
     "match_unmatched",
     "name_reference",
+    "next_number",
     "not_failed_before",
     "open_declaration",
     "pause_account",
+    "preview_rule",
     "propose_change",
     "propose_outcome",
     "record_update",
@@ -85,12 +99,14 @@ __all__ = [
     "send_refund",
     "set_groups",
     "settle_refund",
+    "stands",
     "suggestions",
     "sweep",
     "switch_off",
     "sync_people",
     "take_payment_turn",
     "take_turn",
+    "taken_today",
     "try_account_now",
     "unapprove_refund",
     "why_no_cancel",
