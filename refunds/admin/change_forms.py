@@ -1,0 +1,115 @@
+"""The forms that propose allowances, deputies, and the groups and accounts of people."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import User
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from gateways.money import Money
+from refunds import people, policy
+from refunds.admin.proposal_form import CURRENCY, ProposalForm, Wish, amount_field, boxes, choose_from, known_currency
+from refunds.models import Account, Allowance
+from refunds.services.change_kinds import LONGEST_DELEGATION
+
+
+class AllowanceForm(ProposalForm):
+    """Other amounts for an allowance that stands."""
+
+    largest = amount_field("At once", "The largest single refund.", required=True)
+    per_day = amount_field("On one day", "Together, what was withdrawn or rejected included.", required=True)
+    field_order: tuple[str, ...] = ("largest", "per_day", "note")
+
+    def __init__(self, *args: Any, allowance: Allowance | None = None, **kwargs: Any) -> None:
+        self.allowance = allowance
+        usual = amounts_of(allowance) if allowance else {}
+        super().__init__(*args, **{**kwargs, "initial": {**usual, **kwargs.get("initial", {})}})
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean()
+        if currency := self.allowance.currency if self.allowance else found.get("currency"):
+            found["minor"] = {name: self.typed_amount(name, currency) for name in ("largest", "per_day")}
+        return found
+
+    def wish(self) -> Wish:
+        return dict(self.cleaned_data["minor"])
+
+
+def amounts_of(allowance: Allowance) -> dict[str, str]:
+    return {name: str(Money(getattr(allowance, name), allowance.currency)) for name in ("largest", "per_day")}
+
+
+class NewAllowanceForm(AllowanceForm):
+    person = forms.ModelChoiceField(User.objects.none(), empty_label="Choose…", widget=UnfoldAdminSelectWidget)
+    act = forms.ChoiceField(label="For", choices=Allowance.Act.choices, widget=UnfoldAdminSelectWidget)
+    currency = forms.CharField(max_length=3, widget=CURRENCY)
+    field_order = ("person", "act", "currency", "largest", "per_day", "note")
+
+    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = User.objects.filter(is_active=True, is_staff=True, is_superuser=False).exclude(pk=by.pk)
+        choose_from(self, "person", others.order_by("username"))
+
+    def clean_currency(self) -> str:
+        return known_currency(self)
+
+
+class DateInput(UnfoldAdminTextInputWidget):
+    input_type = "date"
+
+
+class DeputyForm(ProposalForm):
+    """Both days are included, in the house's time zone."""
+
+    deputy = forms.ModelChoiceField(User.objects.none(), empty_label="Choose…", widget=UnfoldAdminSelectWidget)
+    from_day = forms.DateField(label="From", widget=DateInput)
+    last_day = forms.DateField(
+        label="Until", widget=DateInput, help_text=f"This day included; at most {LONGEST_DELEGATION.days} days."
+    )
+    field_order = ("deputy", "from_day", "last_day", "note")
+
+    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
+        usual = {"from_day": timezone.localdate().isoformat(), "note": "While I am away."}
+        super().__init__(*args, **{**kwargs, "initial": {**usual, **kwargs.get("initial", {})}})
+        active = User.objects.filter(is_active=True, is_superuser=False).exclude(pk=by.pk).order_by("username")
+        able = [user.pk for user in active if policy.may(user, policy.APPROVE)]
+        choose_from(self, "deputy", active.filter(pk__in=able))
+        self.fields["note"].label = "While you are away"
+
+    def wish(self) -> Wish:
+        typed = self.cleaned_data
+        return {
+            "deputy": typed["deputy"].get_username(),
+            "from": _midnight(typed["from_day"]).isoformat(),
+            "until": _midnight(typed["last_day"] + timedelta(days=1)).isoformat(),
+        }
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time()))
+
+
+class GroupsForm(ProposalForm):
+    groups = forms.MultipleChoiceField(choices=[(name, name) for name in people.GROUPS], required=False, widget=boxes())
+    field_order = ("groups", "note")
+
+    def wish(self) -> Wish:
+        return {"groups": sorted(self.cleaned_data["groups"])}
+
+
+class AccountsForm(ProposalForm):
+    accounts = forms.ModelMultipleChoiceField(
+        Account.objects.order_by("slug"),
+        to_field_name="slug",
+        required=False,
+        widget=boxes(),
+        help_text="Without a tick the person works with all accounts, also with those that come later.",
+    )
+    field_order = ("accounts", "note")
+
+    def wish(self) -> Wish:
+        return {"accounts": sorted(account.slug for account in self.cleaned_data["accounts"])}
