@@ -35,7 +35,24 @@ def on_the_refunds(request: HttpRequest) -> bool:
     return path.startswith(reverse("admin:refunds_refund_changelist")) and path != str(UNKNOWN_DESK)
 
 
-NAVIGATION = [
+def waiting_changes(request: HttpRequest) -> int:
+    from refunds.admin.changes import waiting_for  # the settings import this module before there are models
+
+    return waiting_for(request.user).count()
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The badge counts what waits for this person, and is not there where nothing does."""
+    if not (number := waiting_changes(request)):
+        return NAVIGATION
+    return [{**group, "items": [_counted(item, number) for item in group["items"]]} for group in NAVIGATION]
+
+
+def _counted(item: dict[str, Any], number: int) -> dict[str, Any]:
+    return {**item, "badge": number, "badge_variant": "warning"} if item["title"] == "Changes" else item
+
+
+NAVIGATION: list[dict[str, Any]] = [
     {
         "items": [
             screen("Payments", "payments", "refunds.payment"),
@@ -49,6 +66,15 @@ NAVIGATION = [
             screen("Unmatched refunds", "link_off", "refunds.unmatchedrefund"),
             screen("Reasons", "sell", "refunds.refundreason"),
         ]
+    },
+    {
+        "separator": True,
+        "items": [
+            screen("Rules", "rule", "refunds.rule"),
+            screen("Allowances", "speed", "refunds.allowance"),
+            screen("Delegations", "switch_account", "refunds.delegation"),
+            screen("Changes", "published_with_changes", "refunds.change"),
+        ],
     },
     {
         "separator": True,
@@ -89,7 +115,7 @@ UNFOLD = {
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("refunds/desk.css")],
     "ACCOUNT": {"navigation": [{"title": "Sign-in and security", "link": reverse_lazy("mfa_index")}]},
-    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }
 
 

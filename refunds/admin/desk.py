@@ -121,9 +121,10 @@ def too_many(request: DeskRequest, n_most: int) -> str:
     return ""
 
 
-def two_lines(first: str, second: str) -> str:
+def two_lines(first: str, second: str, *, is_wide: bool = False) -> str:
     """A cell of a list: what people say, and below it, smaller, what machines say."""
-    return format_html('<span class="desk-two">{}<small>{}</small></span>', first or "—", second)
+    width = "desk-two wide" if is_wide else "desk-two"
+    return format_html('<span class="{}">{}<small>{}</small></span>', width, first or "—", second)
 
 
 def with_mode(name: str, account: Account) -> str:

@@ -10,8 +10,8 @@ from django.db.models import Count, Sum
 from django.urls import reverse
 
 from gateways.money import Money
-from refunds import policy, scope
-from refunds.admin import declarations
+from refunds import limits, policy, scope, services
+from refunds.admin import changes, declarations
 from refunds.admin.desk import DeskRequest
 from refunds.admin.queue import waiting_for
 from refunds.admin.unknown import transfers_to_make
@@ -60,8 +60,25 @@ def home(request: DeskRequest, context: dict[str, Any]) -> dict[str, Any]:
         odd = scope.within(Delivery.objects.filter(result="unreadable"), user).count()
         link = reverse("admin:refunds_delivery_changelist") + "?result__exact=unreadable"
         piles.append(Pile("Webhooks that nobody can read", odd, link, "alarm", []))
-    context.update({"piles": piles, "may_find": user.has_perm("refunds.view_payment"), **_latest(user)})
+    if to_confirm := changes_to_confirm(user):
+        piles.append(to_confirm)
+    context.update({"piles": piles, "left": _left(user), **_latest(user)})
+    context["may_find"] = user.has_perm("refunds.view_payment")
     return context
+
+
+def changes_to_confirm(user: User) -> Pile | None:
+    """For those who could confirm one."""
+    if not changes.kinds_confirmed(user):
+        return None
+    link = reverse("admin:refunds_change_changelist") + "?standing=mine"
+    return Pile("Changes waiting for you to confirm", changes.waiting_for(user).count(), link, "waiting", [])
+
+
+def _left(user: User) -> list[services.Left]:
+    """What is left of the day for those who have an allowance."""
+    acts = ((policy.REQUEST, limits.Act.REQUEST), (policy.APPROVE, limits.Act.APPROVE))
+    return [left for right, act in acts if policy.may(user, right) for left in services.left_today(user, act)]
 
 
 def _latest(user: User) -> dict[str, Any]:

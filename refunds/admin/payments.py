@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from refunds import policy, services, wording
+from refunds import limits, policy, services, wording
 from refunds.admin import disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.export import Exports
@@ -141,6 +141,7 @@ class PaymentAdmin(Exports, OwnPage):
             title="Request a refund",
             form=form,
             why_not=why_not(payment),
+            left=services.left_today(request.user, limits.Act.REQUEST),
             **facts(payment),
         )
 

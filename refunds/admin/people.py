@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -17,10 +17,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from refunds import people, services
-from refunds.admin import fresh
+from refunds import services
+from refunds.admin import fresh, rights
 from refunds.admin.desk import NoGuessing
 from refunds.errors import RefundError
 
@@ -48,15 +47,8 @@ class NewPersonForm(NameForm):
 
 
 class PersonForm(NameForm):
-    def clean_groups(self) -> QuerySet[Group]:
-        groups = self.cleaned_data["groups"]
-        if trouble := people.conflict(group.name for group in groups):
-            raise ValidationError(trouble)
-        return groups
-
     def _save_m2m(self) -> None:
-        """The services do it, since what is taken away ends the person's sessions."""
-        services.set_groups(self.instance, [group.name for group in self.cleaned_data["groups"]])
+        """Groups are changed by two people; who is switched off loses what is open."""
         if "is_active" in self.changed_data and not self.instance.is_active:
             services.switch_off(self.instance)
 
@@ -68,10 +60,11 @@ class UserAdmin(NoGuessing, DjangoUserAdmin, ModelAdmin):
     actions = None
     list_display = ("username", "shown_name", "shown_groups", "is_active", "is_staff")
     filter_horizontal = ()
+    change_form_outer_before_template = "admin/refunds/person_rights.html"
     fieldsets = (
         (None, {"fields": ("username",)}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Rights", {"fields": ("is_active", "is_staff", "groups")}),
+        ("Rights", {"fields": ("is_active", "is_staff")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "first_name", "last_name", "email")}),)
@@ -82,15 +75,18 @@ class UserAdmin(NoGuessing, DjangoUserAdmin, ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Without the page on which a user admin would set other people's passwords."""
         invite = path("<int:pk>/invite/", self.admin_site.admin_view(self.invite_view), name="auth_user_invite")
-        return [invite, *(url for url in super().get_urls() if url.name != "auth_user_password_change")]
+        others = [url for url in super().get_urls() if url.name != "auth_user_password_change"]
+        return [invite, *rights.urls(self), *others]
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         person = self.get_object(request, object_id) if object_id else None
-        shown = {}
+        shown: dict[str, Any] = {}
+        if person and self.has_view_permission(request, person):
+            shown = rights.shown(person, cast(User, request.user))
         if person and not person.has_usable_password() and self.has_change_permission(request, person):
-            shown = {"why_no_mail": services.why_no_mail(person), "may_invite": True}
+            shown |= {"why_no_mail": services.why_no_mail(person), "may_invite": True}
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
     def invite_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -122,12 +118,6 @@ class UserAdmin(NoGuessing, DjangoUserAdmin, ModelAdmin):
     @display(description="Groups")
     def shown_groups(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all()) or "—"
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Six groups are six boxes."""
-        return super().formfield_for_manytomany(
-            db_field, request, widget=UnfoldAdminCheckboxSelectMultipleWidget, **kwargs
-        )
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
