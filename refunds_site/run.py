@@ -16,7 +16,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-DEMO_PEOPLE = "agent, agent2, approver, approver2, finance, finance2, auditor, admin"
+DEMO_PEOPLE = (
+    "agent, agent2, approver, approver2, finance, finance2, gatekeeper, gatekeeper2, people, people2, auditor, admin"
+)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateways.money import Money
 from refunds import accounts, services
-from refunds.models import Account, Payment, RefundReason
+from refunds.models import Account, Change, Payment, RefundReason
 from refunds.services.intake import BadRow, PaymentRow, read_rows, take_in
 
 SAMPLE = Path(__file__).with_name("payments.csv")
@@ -28,8 +28,29 @@ PEOPLE = {
     "finance": "Finance",
     "finance2": "Finance",
     "auditor": "Auditors",
+    "gatekeeper": "Gateway admins",
+    "gatekeeper2": "Gateway admins",
+    "people": "User admins",
+    "people2": "User admins",
     "admin": "",
 }
+# What two gateway admins have agreed on; the refunds below still need one approval each. Minor units.
+RULE: dict[str, Any] = {
+    "account": "",
+    "currency": "",
+    "from_amount": 0,
+    "to_amount": None,
+    "from_days": None,
+    "reason": "",
+    "sums_payment": True,
+    "sums_customer": True,
+    "sums_requester": False,
+}
+RULES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"demand": "2", "currency": "EUR", "from_amount": 100_000}, "Nobody pays back a thousand euros alone."),
+    ({"demand": "2", "currency": "PLN", "from_amount": 400_000}, "The same in Polish money."),
+    ({"demand": "block", "from_days": 365}, "After a year the shop does not refund any more."),
+)
 # Who asks, of which account and currency, for how much ("" is all of it), why, for which ticket, and what colleagues
 # should know. How an amount ends chooses its story in the sandbox.
 ASKED = (
@@ -64,7 +85,7 @@ def load() -> list[str]:
     if User.objects.filter(username__in=PEOPLE).exists():
         return ["The demo is loaded already: nothing was changed."]
     _add_people()
-    return [*_take_in_sample(), _ask_for_refunds()]
+    return [*_take_in_sample(), _agree_on_rules(), _ask_for_refunds()]
 
 
 def known_to_the_sandbox() -> dict[str, Any]:
@@ -113,6 +134,20 @@ def _up_to_date(rows: list[PaymentRow | BadRow], now: datetime) -> list[PaymentR
         replace(row, captured_at=(moments[row.line] + shift).isoformat()) if isinstance(row, PaymentRow) else row
         for row in rows
     ]
+
+
+def _agree_on_rules() -> str:
+    """Two people each time, as in any house; an allowance still waits for the second one."""
+    first, second = (User.objects.get(username=name) for name in ("gatekeeper", "gatekeeper2"))
+    for wish, why in RULES:
+        change = services.propose_change(Change.Kind.RULE, str(services.next_number()), {**RULE, **wish}, first, why)
+        services.confirm_change(change.pk, second)
+    agent, most = User.objects.get(username="agent2"), {"largest": 30_000, "per_day": 100_000}
+    subject = services.allowance_subject(agent, "request", "EUR")
+    services.propose_change(
+        Change.Kind.ALLOWANCE, subject, most, first, "Still in the first weeks of the job.", person=agent
+    )
+    return f"{len(RULES)} rules, and an allowance that waits for {second}"
 
 
 def _ask_for_refunds() -> str:
