@@ -12,8 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from refunds import services
-from refunds.models import Attempt, Payment, Refund, RefundReason, UnmatchedRefund
+from refunds.models import Attempt, Change, Payment, Refund, RefundReason, Rule, UnmatchedRefund
 from refunds.services.actor import WORKER
+from refunds.services.change_kinds import SUMS
 from refunds.services.steps import locked, take_step
 from tests.builders import PNG, make_account, make_payment, person
 from tests.house import until_status
@@ -50,12 +51,28 @@ def people() -> dict[str, User]:
             "auditor": "Auditors",
             "finance": "Finance",
             "finance2": "Finance",
+            "gatekeeper": "Gateway admins",
+            "gatekeeper2": "Gateway admins",
+            "people": "User admins",
+            "people2": "User admins",
         }.items()
     }
     staff["invited"] = User.objects.create_user("nina", "nina.example@example.com", is_staff=True)
     staff["maria"] = person("maria")
     staff["maria"].groups.set(Group.objects.all())
     return staff
+
+
+NO_RULE: dict[str, Any] = {
+    "demand": "block",
+    "account": "",
+    "currency": "",
+    "from_amount": 0,
+    "to_amount": None,
+    "from_days": None,
+    "reason": "",
+    **dict.fromkeys(SUMS, True),
+}
 
 
 @dataclass
@@ -66,6 +83,8 @@ class Scene:
     payments: dict[str, Payment] = field(default_factory=dict)
     refunds: dict[str, Refund] = field(default_factory=dict)
     unmatched: list[UnmatchedRefund] = field(default_factory=list)
+    rows: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Change] = field(default_factory=dict)
 
     def ask(self, order: str, amount: int, reason: str = "Goods returned", by: str = "agent", **words: str) -> Refund:
         payment = Payment.objects.get(order=order)
@@ -97,6 +116,7 @@ def set_up() -> Scene:
     _waiting(scene)
     _decided(scene)
     _left_to_people(scene)
+    _ruled(scene)
     return scene
 
 
@@ -153,6 +173,38 @@ def _left_to_people(scene: Scene) -> None:
     scene.payments[by_hand.order] = by_hand
     scene.refunds["by hand"] = _stuck(scene.ask(by_hand.order, 6400, "Cancelled order"), "accept")
     scene.unmatched.append(_unmatched(scene.refunds["unknown"]))
+
+
+def _ruled(scene: Scene) -> None:
+    """Rules in force and ended, an allowance, a deputy, and a change of each kind that waits."""
+    staff, rules = scene.staff, Change.Kind.RULE
+    large = {**NO_RULE, "demand": "2", "currency": "EUR", "from_amount": 100000}
+    for number, wish in (("1", {**large, "from_amount": 50000}), ("1", large), ("2", {**NO_RULE, "from_days": 365})):
+        _agreed(scene, rules, number, wish, "Agreed with Finance on Monday.")
+    agent, approver = staff["agent"], staff["approver"]
+    subject = services.allowance_subject(agent, "request", "EUR")
+    _agreed(scene, Change.Kind.ALLOWANCE, subject, {"largest": 150000, "per_day": 500000}, "For the season.", agent)
+    deputy, now = person("approver2", "Approvers"), timezone.now()
+    away = {"deputy": "approver2", "from": now.isoformat(), "until": (now + timedelta(days=5)).isoformat()}
+    names = "approver2 approver"
+    change = services.propose_change(Change.Kind.DELEGATION, names, away, approver, "At sea.", person=approver)
+    services.confirm_change(change.pk, staff["gatekeeper"])
+    scene.rows["delegation"] = deputy.stands_in.get()
+    scene.rows["rule"], scene.rows["allowance"] = Rule.objects.get(number=1, version=2), agent.allowances.get()
+    waiting: tuple[tuple[str, str, dict[str, Any], str, User | None], ...] = (
+        (rules, "1", {**large, "from_amount": 7500, "sums_requester": False}, "gatekeeper", None),
+        (Change.Kind.ALLOWANCE, subject, {"largest": 20000, "per_day": 60000}, "gatekeeper", agent),
+        (Change.Kind.GROUPS, "agent2", {"groups": ["Agents", "Approvers"]}, "people", staff["agent2"]),
+        (Change.Kind.ACCOUNTS, "agent2", {"accounts": ["payerly-eu"]}, "people", staff["agent2"]),
+    )
+    for kind, name, wish, by, who in waiting:
+        why = "Splitting into small ones has become a habit; let two people look."
+        scene.changes[kind] = services.propose_change(kind, name, wish, staff[by], why, person=who)
+
+
+def _agreed(scene: Scene, kind: str, subject: str, wish: dict[str, Any], why: str, who: User | None = None) -> None:
+    change = services.propose_change(kind, subject, wish, scene.staff["gatekeeper"], why, person=who)
+    services.confirm_change(change.pk, scene.staff["gatekeeper2"])
 
 
 @transaction.atomic

@@ -17,7 +17,18 @@ from tests.house import House, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-LISTS = ("payment", "refund", "refundreason", "account", "delivery", "unmatchedrefund")
+LISTS = (
+    "payment",
+    "refund",
+    "refundreason",
+    "account",
+    "delivery",
+    "unmatchedrefund",
+    "rule",
+    "allowance",
+    "delegation",
+    "change",
+)
 SMALLEST_BUTTON = 40  # pixels high, on a phone
 STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 IS_DARK = "document.documentElement.classList.contains('dark')"
@@ -65,6 +76,35 @@ def pages(desk: scene.Scene) -> Iterator[str]:
     yield reverse("admin:auth_user_invite", args=(desk.staff["invited"].pk,))
     yield from (reverse("account_change_password"), reverse("account_logout"), reverse("account_reauthenticate"))
     yield from (reverse(f"mfa_{name}") for name in ("index", "activate_totp", "add_webauthn"))
+    yield from ruling_pages(desk)
+
+
+def ruling_pages(desk: scene.Scene) -> Iterator[str]:
+    """Rules, allowances, deputies, changes, and the forms that propose them."""
+    yield reverse("admin:refunds_rule_changelist") + "?standing=ended"
+    for name, row in desk.rows.items():
+        yield reverse(f"admin:refunds_{name}_change", args=(row.pk,))
+        yield reverse(f"admin:refunds_{name}_new")
+        number = row.number if name == "rule" else row.pk
+        yield reverse(f"admin:refunds_{name}_end", args=(number,))
+        if name != "delegation":
+            yield reverse(f"admin:refunds_{name}_propose", args=(number,))
+    for change in desk.changes.values():
+        yield from (
+            reverse(f"admin:refunds_change_{page}", args=(change.pk,)) for page in ("change", "confirm", "drop")
+        )
+    agent = desk.staff["agent2"].pk
+    yield from (reverse(f"admin:auth_user_{page}", args=(agent,)) for page in ("change", "groups", "accounts"))
+
+
+def previewed(visitor: Visitor) -> None:
+    """The page between the two posts of a proposal."""
+    visitor.page.set_viewport_size(DESKTOP)
+    visitor.go(reverse("admin:refunds_rule_new"))
+    visitor.page.get_by_label("Only payments at least so many days old").fill("1")
+    visitor.page.get_by_label("Why").fill("Let two people look.")
+    visitor.page.get_by_role("button", name="Show what it would do").click()
+    assert visitor.page.get_by_role("button", name="Propose it").count() == 1
 
 
 def judge(visitor: Visitor) -> Iterator[str]:
@@ -125,4 +165,6 @@ def test_every_screen_is_clean(scheme: str, desk: scene.Scene, visit: Callable[.
         wrong += judge(visitor)
     for _ in confirmations(visitor, desk):
         wrong += judge(visitor)
+    previewed(visitor)
+    wrong += judge(visitor)
     assert wrong == []
