@@ -11,7 +11,7 @@ from django.db import transaction
 from refunds.errors import BadInput
 from refunds.models import Change
 from refunds.services.changes import change_at_once, stands
-from refunds.services.request import spoken
+from refunds.services.typed import spoken
 
 
 @transaction.atomic

@@ -32,6 +32,6 @@ class Command(BaseCommand):
         came = "is new" if is_new else "was known"
         self.stdout.write(f"{person} {came}, and is in: {', '.join(sorted(set(group)))}.")
         if not person.has_usable_password():
-            self.stdout.write(f"No password is set: manage.py changepassword {person} sets one.")
+            self.stdout.write(f"No password is set: manage.py invite {person} prints a link for it.")
         if not person.is_active:
             self.stdout.write(f"{person} is switched off and cannot sign in.")
