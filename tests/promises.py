@@ -65,6 +65,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I32": "Where two people are needed, two different people have agreed.",
         "I33": "Deciding about money takes a fresh proof of who one is, and no code of a second factor is taken twice.",
     },
+    "Surface": {
+        "I46": "Each role meets on each screen, by each method and in each state, what the written matrix says.",
+        "I47": "What lies outside a person's accounts appears nowhere and can be touched nowhere.",
+    },
     "Webhooks": {
         "I34": "A delivery that is not verified, or only knocks, changes nothing but when we ask.",
         "I35": "However often and at once it is delivered, it is as if once.",
