@@ -91,7 +91,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:password_change", "One's own password, in the admin", EVERYBODY, EVERYBODY, "changes it"),
     Screen("admin:password_change_done", "One's own password is changed", EVERYBODY, NO_POST),
     Screen("account_login", "Log in", "++++++++++", "++++++++++", "logs in"),
-    Screen("account_logout", "Log out", "++++++++++", ">>>>>>>>>>", "logs out"),
+    Screen("account_logout", "Log out", "+++++++++>", ">>>>>>>>>>", "logs out"),
     Screen("account_inactive", "This person is switched off", "++++++++++", "mmmmmmmmmm"),
     Screen("account_change_password", "One's own password", "+++++++++>", "+++++++++>", "changes it"),
     # --- refunds ---
@@ -117,9 +117,7 @@ SCREENS: tuple[Screen, ...] = (
     # --- the house ---
     *model("refunds_account", "Accounts", ACCOUNTS, page=NO_POST),
     Screen("admin:refunds_account_step", "Pause, resume, try, accept a key", NO_POST, "xxxx+xx+>>", "does it"),
-    *model(
-        "refunds_refundreason", "Reasons", ACCOUNTS, page=NOBODY, adds="xxxx+xx+>>", changes="xxxx+xx+>>"
-    ),
+    *model("refunds_refundreason", "Reasons", ACCOUNTS, page=NOBODY, adds="xxxx+xx+>>", changes="xxxx+xx+>>"),
     *model("refunds_verification", "History", HISTORY, page=NO_POST),
     Screen("admin:refunds_verification_now", "Verify the history now", NO_POST, "xxx+xxxx>>", "starts it"),
     # --- people ---
@@ -163,7 +161,7 @@ class Step:
     gateway: str = "payerly"
 
     def expects(self, role: str, status: str, *, own: bool) -> str:
-        """"does", "refuses" (with a sentence), or the sign of an answer that comes before any service is asked."""
+        """ "does", "refuses" (with a sentence), or the sign of an answer that comes before any service is asked."""
         if role in (NO_STAFF, STRANGER):
             return ">"
         if role not in (self.own if own else self.others):

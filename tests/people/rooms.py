@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -27,6 +28,8 @@ from tests.refunds.test_record import THE_WAY_THERE
 
 # Neither says anything about money or rights, and a mere visit writes them.
 NOT_COMPARED = {"django_session", "site_cache", "django_migrations"}
+READS = re.compile(r"\s*(SELECT|SAVEPOINT|RELEASE|ROLLBACK|PRAGMA)\b", re.IGNORECASE)
+WRITES = re.compile(r'\s*(?:INSERT(?: OR IGNORE)? INTO|UPDATE|DELETE FROM)\s+"?(\w+)', re.IGNORECASE)
 AT = {"payerly": ("EUR", "pay-{}"), "paynow": ("PLN", "ABCD-123-XYZ-{:03}"), "airpay": ("INR", "{}16000")}
 
 
@@ -61,16 +64,35 @@ def browser_of(user: User | None) -> Client:
     return client
 
 
-def contents() -> dict[str, str]:
-    """A digest of each table as it is now."""
+def contents(*tables: str) -> dict[str, str]:
+    """A digest of each of these tables, or of all, as they are now."""
     found = {}
     with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
+        for table in tables or connection.introspection.table_names(cursor):
             if table not in NOT_COMPARED:
                 cursor.execute(f'SELECT * FROM "{table}"')
                 rows = sorted(repr(row) for row in cursor.fetchall())
                 found[table] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
     return found
+
+
+def effect(act: Callable[[], Any]) -> tuple[Any, bool]:
+    """What this returns, and whether it changes any row; it is taken back. Only tables written to are compared."""
+    written: set[str] = set()
+
+    def watch(execute: Any, sql: str, *more: Any) -> Any:
+        if not READS.match(sql):
+            found = WRITES.match(sql)
+            assert found, f"Does this write? {sql}"
+            written.add(found[1])
+        return execute(sql, *more)
+
+    with taken_back():
+        with connection.execute_wrapper(watch):
+            answer = act()
+        written -= NOT_COMPARED
+        after = contents(*written) if written else {}
+    return answer, bool(written) and contents(*written) != after
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tests.people.rooms import (
     a_refund,
     as_role,
     browser_of,
-    contents,
+    effect,
     in_groups,
     one_of,
     paid,
@@ -75,17 +76,13 @@ def test_every_model_action_and_step_has_its_row() -> None:
     registered = {model._meta.label: screen for model, screen in admin.site._registry.items()}
     assert {*registered} == {*ACTIONS}
     for label, screen in registered.items():
-        assert [action.__name__ for action in map(_function, screen.actions or ())] == [*ACTIONS[label]], label
-        assert not any(name for name in screen.get_actions(everything) if name not in ACTIONS[label]), label
+        assert [getattr(action, "__name__", action) for action in screen.actions or ()] == [*ACTIONS[label]], label
+        assert {*screen.get_actions(everything)} <= {*ACTIONS[label]}, label
     on_pages_of_their_own = ["declare", "confirm", "drop"]
     assert [step.name for step in matrix.STEPS] == [*steps.STEPS, *on_pages_of_their_own]
     assert {*accounts.STEPS} == {*matrix.ACCOUNT_STEPS}
     assert {*disputes.STEPS} == {*matrix.DISPUTE_STEPS}
     assert {*STATUSES} == {*Status.values}
-
-
-def _function(action: Any) -> Any:
-    return action if callable(action) else type("action", (), {"__name__": action})
 
 
 def test_the_page_about_roles_says_what_the_table_says() -> None:
@@ -118,7 +115,7 @@ WORDS: dict[str, Any] = {
     "admin:refunds_unmatchedrefund_dismiss": lambda: (a_lost_one()[0].pk,),
     "webhook": lambda: (make_account().slug,),
 }
-OF_A_ROW = re.compile(r"admin:\w+?_(\w+)_(change|history|delete|password_change)")
+OF_A_ROW = re.compile(r"admin:\w+?_([a-z]+)_(change|history|delete|password_change)")
 
 
 def address_of(name: str) -> str:
@@ -141,16 +138,14 @@ def sign_of(answer: HttpResponse) -> str:
 def test_each_role_is_answered_as_the_table_says(screen: Screen, trials: Any) -> None:
     url, found = address_of(screen.url), {"get": "", "post": ""}
     browsers = {role: browser_of(one_of(role)) for role in ROLES}
-    before = contents()
     for role, browser in browsers.items():
         for method in found:
-            with taken_back():
-                keep_logged_in = browser.cookies.copy()
-                sign = sign_of(getattr(browser, method)(url))
-                found[method] += sign
-                if method == "get" or sign != "+" or not screen.does:
-                    assert contents() == before, f"{method} by {role}"
-            browser.cookies = keep_logged_in
+            logged_in = browser.cookies.copy()
+            answer, has_changed = effect(partial(getattr(browser, method), url))
+            browser.cookies = logged_in
+            sign = sign_of(answer)
+            found[method] += sign
+            assert not has_changed or (method == "post" and sign == "+" and screen.does), f"{method} by {role}"
     assert found == {"get": screen.get, "post": screen.post}
     trials(2 * len(ROLES))
 
@@ -159,10 +154,9 @@ def test_each_role_is_answered_as_the_table_says(screen: Screen, trials: Any) ->
 def test_no_other_method_changes_anything(screen: Screen) -> None:
     url = address_of(screen.url)
     browser = browser_of(in_groups("everything", *matrix.ROLES[:6]))
-    before = contents()
     for method in ("put", "patch", "delete", "head", "options", "trace"):
-        assert getattr(browser, method)(url).status_code < 500
-        assert contents() == before, method
+        answer, has_changed = effect(partial(getattr(browser, method), url))
+        assert (answer.status_code < 500, has_changed) == (True, False), method
 
 
 # --- Each step, by each role, in each status, with one's own refund and with another person's ---
@@ -202,28 +196,25 @@ def test_each_step_is_taken_by_whom_and_when_the_table_says(step: Step, own: boo
         with taken_back():
             refund = placed(step, status, me if own else a_colleague())
             for role in ROLES:
-                with taken_back():
-                    found = taken(step, refund, browser, me, role)
+                as_role(me, role)
+                found = taken(step, refund, browser if role != matrix.STRANGER else Client(), role)
                 if found != (expected := step.expects(role, status, own=own)):
                     deviations.append(f"{status}, {role}: {found}, not {expected}")
     assert deviations == []
     trials(len(STATUSES) * len(ROLES))
 
 
-def taken(step: Step, refund: Refund, browser: Client, me: User, role: str) -> str:
-    """What comes of it when I, now in this role, post it; I stay logged in all the time."""
-    as_role(me, role)
-    before = contents()
-    answer = post(browser if role != matrix.STRANGER else Client(), step, refund)
-    changed = contents() != before
-    sign = sign_of(answer)
-    if changed:
+def taken(step: Step, refund: Refund, browser: Client, role: str) -> str:
+    """What comes of it when somebody in this role posts it."""
+    answer, has_changed = effect(partial(post, browser, step, refund))
+    sign, where = sign_of(answer), f"{step.name} by {role} at {refund.status}"
+    if has_changed:
         return "does" if sign == "+" else f"changes something and answers {sign}"
-    if sign == "+":
-        assert answer.status_code == 409, f"{step.name} by {role} at {refund.status}: {answer.status_code}"
-        assert SENTENCE.search(answer.content.decode()), f"{step.name} by {role} at {refund.status}: no sentence"
-        return "refuses"
-    return sign
+    if sign != "+":
+        return sign
+    assert answer.status_code == 409, where
+    assert SENTENCE.search(answer.content.decode()), f"{where}: no sentence"
+    return "refuses"
 
 
 BUTTON = re.compile(r'(?:href|action)="[^"]*/refund/(\d+)/(?:step/(\w+)|(declare|confirm|drop))/"')
@@ -239,20 +230,17 @@ def test_the_page_offers_exactly_what_would_be_done(status: str, own: bool, me: 
             as_role(me, role)
             page = browser.get(reverse("admin:refunds_refund_change", args=(refund.pk,))).content.decode()
             offered = {verb or other for pk, verb, other in BUTTON.findall(page) if int(pk) == refund.pk}
-            assert offered == would_do(refund, browser), role
+            assert offered == (would_do(refund, browser) if role in WHO_ACT else set()), role
     trials(len(matrix.SHOWN_ROLES))
 
 
+WHO_ACT = ("Agents", "Approvers", "Finance")  # that the others can do nothing is shown step by step above
+
+
 def would_do(refund: Refund, browser: Client) -> set[str]:
-    """The steps that really change something when they are posted."""
-    found = set()
-    for step in matrix.STEPS:
-        with taken_back():
-            before = contents()
-            post(browser, step, refund)
-            if contents() != before:
-                found.add(step.name)
-    return found
+    """The steps that really change something when they are posted; one that cancels has the button of that name."""
+    found = {step.name for step in matrix.STEPS if effect(partial(post, browser, step, refund))[1]}
+    return found - {"withdraw"} if "cancel" in found else found
 
 
 # --- Each action of a list ---
@@ -287,9 +275,7 @@ def acted(browser: Client, url: str, action: str, step: str, requester: User) ->
     seen = row.version if isinstance(row, Refund) else row.free
     words = {"text": "Because.", "reason": RefundReason.objects.get(name="Goodwill").pk}
     fields = {"action": action, "_selected_action": [row.pk], "confirmed": "yes", f"seen_{row.pk}": seen, **words}
-    before = contents()
-    browser.post(url, fields)
-    return contents() != before
+    return effect(partial(browser.post, url, fields))[1]
 
 
 # --- The steps of accounts and payments ---
