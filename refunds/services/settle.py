@@ -117,6 +117,8 @@ def why_no_check(refund: Refund) -> str:
     """Why asking its gateway could bring nothing, or ""."""
     if not refund.sent_at or refund.status == Status.APPROVED:
         return f"{refund} has not been sent, so the gateway has nothing to say about it."
+    if refund.status == Status.SENDING:
+        return f"{refund} is being handed over at this moment; its answer tells what became of it."
     if not can_be_settled(refund):
         return f"{gateway_class(refund.account.gateway).label} cannot be asked about {refund}. Two people declare it."
     return ""

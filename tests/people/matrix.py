@@ -212,8 +212,8 @@ ACTIONS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 
 # The verbs of the other pages with steps: who takes them.
-ACCOUNT_STEPS = {name: ("Gateway admins", SUPERUSER) for name in ("pause", "resume", "try", "key")}
-DISPUTE_STEPS = {name: FINANCE_ONLY for name in ("dispute", "close")}
+ACCOUNT_STEPS = dict.fromkeys(("pause", "resume", "try", "key"), ("Gateway admins", SUPERUSER))
+DISPUTE_STEPS = dict.fromkeys(("dispute", "close"), FINANCE_ONLY)
 
 
 # --- The page for people ---
@@ -239,8 +239,10 @@ def page() -> Iterator[str]:
     for step in STEPS:
         own, others = ("" if step.refuses_own else step.own), ("" if step.refuses_others else step.others)
         yield _row(step.title, ", ".join(own), ", ".join(others), ", ".join(step.at))
-    yield "\nA step at another moment is refused with a sentence, and nothing changes. A superuser takes none of them.\n"
-    yield "\n## Actions of lists\n\nEach shows first what it would do, and then takes the step for each row by itself.\n\n"
+    yield "\nA step at another moment is refused with a sentence, and nothing changes. "
+    yield "A superuser takes none of them.\n"
+    yield "\n## Actions of lists\n\n"
+    yield "Each shows first what it would do, and then takes the step for each row by itself.\n\n"
     yield _row("List", "Action", "Who is offered it")
     yield _row(*["---"] * 3)
     for name, actions in ACTIONS.items():

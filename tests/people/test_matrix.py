@@ -195,13 +195,13 @@ def test_each_step_is_taken_by_whom_and_when_the_table_says(step: Step, own: boo
     for status in STATUSES:
         with taken_back():
             refund = placed(step, status, me if own else a_colleague())
-            for role in ROLES:
+            for role in ROLES if status in ("sending", step.at[0]) else WHO_ACT_OR_LOOK:
                 as_role(me, role)
                 found = taken(step, refund, browser if role != matrix.STRANGER else Client(), role)
                 if found != (expected := step.expects(role, status, own=own)):
                     deviations.append(f"{status}, {role}: {found}, not {expected}")
     assert deviations == []
-    trials(len(STATUSES) * len(ROLES))
+    trials(len(STATUSES) * len(WHO_ACT_OR_LOOK) + 2 * (len(ROLES) - len(WHO_ACT_OR_LOOK)))
 
 
 def taken(step: Step, refund: Refund, browser: Client, role: str) -> str:
@@ -217,6 +217,9 @@ def taken(step: Step, refund: Refund, browser: Client, role: str) -> str:
     return "refuses"
 
 
+# The others are refused before anybody looks at the refund, which two of its statuses show.
+WHO_ACT = ("Agents", "Approvers", "Finance")
+WHO_ACT_OR_LOOK = (*WHO_ACT, "Auditors")
 BUTTON = re.compile(r'(?:href|action)="[^"]*/refund/(\d+)/(?:step/(\w+)|(declare|confirm|drop))/"')
 
 
@@ -232,9 +235,6 @@ def test_the_page_offers_exactly_what_would_be_done(status: str, own: bool, me: 
             offered = {verb or other for pk, verb, other in BUTTON.findall(page) if int(pk) == refund.pk}
             assert offered == (would_do(refund, browser) if role in WHO_ACT else set()), role
     trials(len(matrix.SHOWN_ROLES))
-
-
-WHO_ACT = ("Agents", "Approvers", "Finance")  # that the others can do nothing is shown step by step above
 
 
 def would_do(refund: Refund, browser: Client) -> set[str]:
