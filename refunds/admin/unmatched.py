@@ -15,7 +15,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from refunds import policy, services, wording
+from refunds import policy, scope, services, wording
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.errors import RefundError
@@ -105,7 +105,8 @@ class UnmatchedAdmin(OwnPage):
 
     def match_view(self, request: DeskRequest, pk: int, refund_pk: int) -> HttpResponse:
         row = self._to_decide(request, pk)
-        if not Refund.objects.filter(pk=refund_pk).exists() or not request.user.has_perm("refunds.view_refund"):
+        refunds = scope.within(Refund.objects.filter(pk=refund_pk), request.user)
+        if not refunds.exists() or not request.user.has_perm("refunds.view_refund"):
             raise Http404
         seen = seen_in(request, "seen")
         try:
