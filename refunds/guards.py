@@ -157,6 +157,22 @@ GUARDS: tuple[Guard, ...] = (
         'AND given.revision = NEW."revision") < NEW."approvals_needed"',
     ),
     Guard(
+        "guard_refund_fewer_approvals",
+        "refunds_refund",
+        "UPDATE",
+        "A refund that waits for approvals never gets along with fewer of them.",
+        'NEW."approvals_needed" < OLD."approvals_needed" AND '
+        '(NEW."approvals_needed" = 0 OR NEW."revision" = OLD."revision")',
+    ),
+    Guard(
+        "guard_refund_nobodys_approval",
+        "refunds_refund",
+        "INSERT",
+        "Only a rule lets a refund through without any approval.",
+        """NEW."approvals_needed" = 0 AND NEW."source" = 'house' AND NOT EXISTS (SELECT 1 FROM refunds_rule AS met """
+        """WHERE met.id = NEW."rule_id" AND met.demand = '0')""",
+    ),
+    Guard(
         "guard_approval_of_the_requester",
         "refunds_approval",
         "INSERT",
