@@ -6,9 +6,11 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.utils import timezone
 
+from refunds.errors import OverLimit
 from refunds.models import Approval, Attempt, Event, Payment, Refund
-from refunds.services import request, steps
+from refunds.services import allowances, request, steps
 
 
 def no_locks() -> None:
@@ -39,6 +41,20 @@ def no_condition() -> None:
             Payment.objects.filter(pk=payment.pk).update(held=F("held") + amount)
 
     request._hold = hold
+
+
+def no_ration() -> None:
+    """What is left of a day's allowance is read, compared, and written later."""
+
+    def take(person: Any, act: Any, money: Any) -> None:
+        row = allowances.Allowance.objects.filter(person=person, act=act, currency=money.currency).first()
+        if row and allowances.taken_today(row) + money.minor > row.per_day:
+            raise OverLimit("That is more than is left of the day.")
+        if row:
+            row.day, row.taken = timezone.localdate(), allowances.taken_today(row) + money.minor
+            row.save(update_fields=["day", "taken"])
+
+    allowances.take = request.take = take
 
 
 def no_slot() -> None:
