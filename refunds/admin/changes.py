@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
 from refunds import change_words, policy, scope, services, wording
-from refunds.admin import proposals
+from refunds.admin import fresh, proposals
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines
 from refunds.errors import RefundError
 from refunds.models import Account, Change
@@ -165,6 +165,8 @@ class ChangeAdmin(OwnPage):
     def confirm_view(self, request: DeskRequest, pk: int) -> HttpResponse:
         change = self._to_end(request, pk)
         proposals.demand_right(request, KINDS[change.kind].confirms)
+        if away := fresh.ask(request):
+            return away
         if request.method != "POST":
             return self._ask(request, change, "confirm")
         try:
