@@ -65,10 +65,6 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I32": "Where two people are needed, two different people have agreed.",
         "I33": "Deciding about money takes a fresh proof of who one is, and no code of a second factor is taken twice.",
     },
-    "Surface": {
-        "I46": "Each role meets on each screen, by each method and in each state, what the written matrix says.",
-        "I47": "What lies outside a person's accounts appears nowhere and can be touched nowhere.",
-    },
     "Webhooks": {
         "I34": "A delivery that is not verified, or only knocks, changes nothing but when we ask.",
         "I35": "However often and at once it is delivered, it is as if once.",
@@ -84,9 +80,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "I43": "One event is one line of the log, whatever strangers put into it.",
         "I44": "No cell of an exported file is a formula, whatever was typed into it.",
         "I45": "Calls go to the configured hosts alone, over verified TLS, and never into our own network.",
-        "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
+        "I46": "Each role meets on each screen, by each method and in each state, what the written matrix says.",
+        "I47": "What lies outside a person's accounts appears nowhere and can be touched nowhere.",
         "I48": "Whatever fields are posted, only those that this person may change on that page change.",
         "I49": "Looking changes nothing; a post without our token or from elsewhere is refused, but for webhooks.",
+        "I50": "Each login is a new session; it ends idle, in time, and with logout, switch-off or a new password.",
         "I51": "The shipped production settings pass every check, and settings that open a door are refused.",
         "I52": "Every package is pinned by its hash, and our own code is scanned.",
         "I55": "Every answer of every address carries the headers that keep scripts, frames and caches out.",
