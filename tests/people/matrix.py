@@ -54,10 +54,12 @@ class Screen:
 NOBODY = "xxxxxxxx>>"
 NO_POST = "mmmmmmmm>>"
 EVERYBODY = "++++++++>>"
+OWN = "+++++++++>"  # about oneself alone
 DESK = "++++xxx+>>"  # who works with refunds, and who looks
 FINANCE = "xx+xxxxx>>"
 ACCOUNTS = "+++++xx+>>"
 DELIVERIES = "xx+++xx+>>"
+EXPORTS = "xx++xxxx>>"
 HISTORY = "xxx+xxx+>>"
 PEOPLE = "xxx+x+x+>>"
 
@@ -81,7 +83,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:app_list", "The list of screens of one kind", "+++++00+>>", "+++++00+>>"),
     Screen("admin:search", "The search over screens' names", EVERYBODY, EVERYBODY),
     Screen("admin:jsi18n", "Words for scripts", EVERYBODY, NO_POST),
-    Screen("admin:autocomplete", "Autocomplete, which no field uses", NOBODY, NO_POST),
+    Screen("admin:autocomplete", "Autocomplete, which no field uses", "0000000000", "0000000000"),
+    Screen("admin/autocomplete/", "What stands before it", "0000000000", "0000000000"),
     Screen("admin:view_on_site", "View on site, which nothing has", "00000000>>", "00000000>>"),
     Screen("admin:<path:object_id>/", "An old form of a row's address", EVERYBODY, EVERYBODY),
     Screen("admin:(?P<url>.*)$", "Any other address of the admin", "00000000>>", "00000000>>"),
@@ -94,8 +97,30 @@ SCREENS: tuple[Screen, ...] = (
     Screen("account_logout", "Log out", "+++++++++>", ">>>>>>>>>>", "logs out"),
     Screen("account_inactive", "This person is switched off", "++++++++++", "mmmmmmmmmm"),
     Screen("account_change_password", "One's own password", "+++++++++>", "+++++++++>", "changes it"),
+    Screen("account_reset_password_from_key", "An invitation: a first password", "++++++++++", "++++++++++", "sets it"),
+    Screen("account_reset_password_from_key_done", "The first password is set", "++++++++++", "mmmmmmmmmm"),
+    Screen("sso_begin", "Single sign-on: begin", "mmmmmmmmmm", "+++++++++0", "leads to the issuer, if there is one"),
+    Screen("sso_callback", "Single sign-on: back from the issuer", "0000000000", "mmmmmmmmmm"),
+    Screen("socialaccount_login_cancelled", "Single sign-on: given up", "++++++++++", "mmmmmmmmmm"),
+    Screen("sso_again", "Single sign-on: prove it again", "000000000>", "mmmmmmmmm>"),
+    Screen("sso_go_on", "Single sign-on: go on", OWN, OWN),
+    Screen("account_reauthenticate", "Prove it again: password", OWN, OWN, "proves it"),
+    Screen("mfa_authenticate", "Log in: the second factor", OWN, OWN, "proves it"),
+    Screen("mfa_reauthenticate", "Prove it again: code", OWN, OWN, "proves it"),
+    Screen("mfa_reauthenticate_webauthn", "Prove it again: passkey", OWN, OWN, "proves it"),
+    Screen("mfa_index", "One's own security", OWN, "mmmmmmmmm>"),
+    Screen("mfa_list_webauthn", "One's own passkeys, on the same page", OWN, "mmmmmmmmm>"),
+    Screen("usersessions_list", "One's own sessions", OWN, OWN, "ends the others"),
+    Screen("mfa_activate_totp", "One's own app: set up", OWN, OWN, "sets it up"),
+    Screen("mfa_deactivate_totp", "One's own app: remove", "000000000>", "000000000>", "removes it, if there is one"),
+    Screen("mfa_add_webauthn", "One's own passkey: add", OWN, OWN, "adds it"),
+    Screen("mfa_edit_webauthn", "One's own passkey: rename", "000000000>", "000000000>", "renames one's own"),
+    Screen("mfa_remove_webauthn", "One's own passkey: remove", "000000000>", "000000000>", "removes one's own"),
+    Screen("mfa_view_recovery_codes", "One's own recovery codes", "000000000>", "mmmmmmmmm>"),
+    Screen("mfa_generate_recovery_codes", "One's own recovery codes: new", OWN, OWN, "makes them"),
     # --- refunds ---
     *model("refunds_refund", "Refunds", DESK, page=NO_POST),
+    Screen("admin:refunds_refund_export", "Refunds: export the list", NO_POST, EXPORTS, "exports what one may see"),
     Screen("admin:refunds_refund_unknown", "Unknown desk", DESK, NO_POST),
     Screen("admin:refunds_refund_step", "A step of a refund (see below)", "x+xxxxxx>>", "x+xxxxxx>>", "takes it"),
     Screen("admin:refunds_refund_declare", "Declare the outcome", FINANCE, FINANCE, "proposes it"),
@@ -104,6 +129,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:refunds_refund_evidence", "The evidence of a declaration", DESK, "mmmmxxxm>>"),
     # --- payments ---
     *model("refunds_payment", "Payments", DESK, page=NO_POST, adds=FINANCE),
+    Screen("admin:refunds_payment_export", "Payments: export the list", NO_POST, EXPORTS, "exports what one may see"),
     Screen("admin:refunds_payment_request", "Request a refund", "+xxxxxxx>>", "+xxxxxxx>>", "requests it"),
     Screen("admin:refunds_payment_dispute", "Dispute of a payment", FINANCE, FINANCE, "marks or closes it"),
     Screen("admin:refunds_payment_import", "Import payments", FINANCE, FINANCE, "takes them in"),
@@ -113,6 +139,9 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:refunds_unmatchedrefund_match", "Say which refund it is", NO_POST, FINANCE, "says it"),
     Screen("admin:refunds_unmatchedrefund_dismiss", "Say that it is none of ours", NO_POST, FINANCE, "says it"),
     *model("refunds_delivery", "Deliveries", DELIVERIES, page=NOBODY),
+    Screen(
+        "admin:refunds_delivery_export", "Deliveries: export the list", NO_POST, EXPORTS, "exports what one may see"
+    ),
     Screen("webhook", "The door for webhooks", "mmmmmmmmmm", "++++++++++", "hears the gateway, if it can prove itself"),
     # --- the house ---
     *model("refunds_account", "Accounts", ACCOUNTS, page=NO_POST),
@@ -122,7 +151,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:refunds_verification_now", "Verify the history now", NO_POST, "xxx+xxxx>>", "starts it"),
     # --- people ---
     *model("auth_user", "People", PEOPLE, page=NOBODY, adds="xxxxx+x+>>", changes="xxxxx+x+>>"),
-    Screen("admin:auth_user_password_change", "A person's password", "xxxxx+x+>>", "xxxxx+x+>>", "sets it"),
+    Screen("admin:auth_user_invite", "Invite a person to set a password", "xxxxx+x+>>", "xxxxx+x+>>", "invites"),
     *model("auth_group", "Groups", PEOPLE, page=NOBODY),
 )
 

@@ -228,6 +228,24 @@ def test_the_screens_are_not_empty(world: World) -> None:
     assert set(world.canaries) - met == set()
 
 
+EXPORTS = [("refund", "refunds"), ("refund", "journal"), ("payment", "payments"), ("payment", "journal")]
+EXPORTS += [("delivery", "deliveries")]
+
+
+def exported(browser: Client, model: str, table: str, question: str = "") -> HttpResponse:
+    return browser.post(reverse(f"admin:refunds_{model}_export") + question, {"table": table, "format": "csv"})
+
+
+@pytest.mark.parametrize(("model", "table"), EXPORTS)
+def test_no_export_tells_of_another_account(model: str, table: str, world: World, limited: dict[str, Client]) -> None:
+    for group in ("Finance", "Auditors"):
+        for question in ("", "?q=bravo", f"?account__id__exact={world.foreign[0].pk}"):
+            answer = exported(limited[group], model, table, question)
+            assert (answer.status_code, world.met_in(answer)) == (200, [])
+    free = browser_of(in_groups("free", "Finance"))
+    assert world.met_in(exported(free, model, table))
+
+
 # --- Raw addresses ---
 
 
