@@ -1,0 +1,104 @@
+"""`make mutants`: tries every mutant of the modules in table.toml and writes docs/mutants.md.
+
+Not zero where one survives that nobody has reviewed. var/mutants remembers what was tried, so that a run can be cut
+short; a module that has changed is tried anew, and survivors are once their tests have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from tests.mutants.making import Mutant, mutants_of
+from tests.mutants.running import try_all
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TABLE = Path(__file__).with_name("table.toml")
+MEMORY = ROOT / "var" / "mutants"
+PAGE = ROOT / "docs" / "mutants.md"
+VOICE = os.fdopen(os.dup(1), "w")  # what forks may say; all else that they say is for nobody
+
+
+def stamp(*names: str) -> str:
+    return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in names)).hexdigest()[:16]
+
+
+def try_module(module: str, tests: list[str], folder: Path) -> dict[str, Any]:
+    """What became of each mutant of a module: its name → True (killed) or False."""
+    memory = MEMORY / (module.replace("/", ".") + ".json")
+    known = json.loads(memory.read_text()) if memory.exists() else {}
+    source, judges = stamp(module), stamp(*tests)
+    if known.get("source") != source:
+        known = {"source": source, "found": {}}
+    if known.get("tests") != judges:
+        known["found"] = {name: True for name, is_killed in known["found"].items() if is_killed}
+    known |= {"tests": judges, "day": date.today().isoformat()}
+    mutants = mutants_of((ROOT / module).read_text())
+
+    def tell(mutant: Mutant, is_killed: bool) -> None:
+        # From whichever fork: the file is what they share.
+        known["found"] = (json.loads(memory.read_text()) if memory.exists() else known)["found"]
+        known["found"][mutant.name] = is_killed
+        memory.write_text(json.dumps(known, indent=1, ensure_ascii=False))
+        print("." if is_killed else f"\n{module} survived: {mutant.name}", end="", flush=True, file=VOICE)
+
+    MEMORY.mkdir(parents=True, exist_ok=True)
+    memory.write_text(json.dumps(known, indent=1, ensure_ascii=False))
+    if left := [mutant for mutant in mutants if mutant.name not in known["found"]]:
+        print(f"\n{module}: {len(left)} of {len(mutants)} to try ", end="", flush=True, file=VOICE)
+        try_all(ROOT / module, tests, left, folder, tell)
+    return dict(json.loads(memory.read_text()))
+
+
+def complaints(module: str, found: dict[str, bool], reviewed: dict[str, str]) -> Iterator[str]:
+    survivors = {name for name, is_killed in found.items() if not is_killed}
+    yield from (f"{module}: nobody has reviewed {name}" for name in sorted(survivors - reviewed.keys()))
+    yield from (f"{module}: reviewed, yet it does not survive: {name}" for name in sorted(reviewed.keys() - survivors))
+
+
+def reviewed_of(row: dict[str, Any]) -> dict[str, str]:
+    return {one["mutant"]: one["why"] for one in row.get("reviewed", [])}
+
+
+def page(table: dict[str, Any], runs: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield "# Mutants\n\nWritten by `make mutants`; do not edit. Each mutant is one small change of a module that must "
+    yield "turn a test red;\na survivor is reviewed in `tests/mutants/table.toml`, or the run fails.\n\n"
+    yield "| module | mutants | killed | survivors, reviewed | score | tried |\n"
+    yield "| --- | ---: | ---: | ---: | ---: | --- |\n"
+    for module, run in runs.items():
+        n_all, n_killed = len(run["found"]), sum(run["found"].values())
+        n_reviewed = len(reviewed_of(table[module]))
+        score = f"{100 * n_killed // n_all} %"
+        yield f"| `{module}` | {n_all} | {n_killed} | {n_all - n_killed}, {n_reviewed} | {score} | {run['day']} |\n"
+    for module in runs:
+        if reviewed := reviewed_of(table[module]):
+            yield f"\n## Survivors of `{module}`\n\n"
+            yield from (f"- `{name}`: {why}\n" for name, why in reviewed.items())
+
+
+def main(wanted: list[str]) -> int:
+    table = tomllib.loads(TABLE.read_text())
+    if unknown := sorted(set(wanted) - table.keys()):
+        sys.exit(f"Not in {TABLE.name}: {', '.join(unknown)}")
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        os.environ |= {"TMPDIR": folder, "HYPOTHESIS_STORAGE_DIRECTORY": folder}
+        os.environ.pop("TEST_DATABASE_URL", None)
+        tempfile.tempdir = folder
+        runs = {name: try_module(name, table[name]["tests"], Path(folder)) for name in wanted or table}
+    bad = [one for name, run in runs.items() for one in complaints(name, run["found"], reviewed_of(table[name]))]
+    if not wanted:
+        PAGE.write_text("".join(page(table, runs)))
+    print("", *bad, sep="\n")
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
