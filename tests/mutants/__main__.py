@@ -31,11 +31,11 @@ def stamp(*names: str) -> str:
     return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in names)).hexdigest()[:16]
 
 
-def try_module(module: str, tests: list[str], folder: Path) -> dict[str, Any]:
+def try_module(module: str, row: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What became of each mutant of a module: its name → True (killed) or False."""
     memory = MEMORY / (module.replace("/", ".") + ".json")
     known = json.loads(memory.read_text()) if memory.exists() else {}
-    source, judges = stamp(module), stamp(*tests)
+    source, judges = stamp(module), stamp(*row["tests"])
     if known.get("source") != source:
         known = {"source": source, "found": {}}
     if known.get("tests") != judges:
@@ -54,6 +54,7 @@ def try_module(module: str, tests: list[str], folder: Path) -> dict[str, Any]:
     memory.write_text(json.dumps(known, indent=1, ensure_ascii=False))
     if left := [mutant for mutant in mutants if mutant.name not in known["found"]]:
         print(f"\n{module}: {len(left)} of {len(mutants)} to try ", end="", flush=True, file=VOICE)
+        tests = [*row["tests"], *(f"--deselect={test}" for test in row.get("but", []))]
         try_all(ROOT / module, tests, left, folder, tell)
     return dict(json.loads(memory.read_text()))
 
@@ -92,7 +93,7 @@ def main(wanted: list[str]) -> int:
         os.environ |= {"TMPDIR": folder, "HYPOTHESIS_STORAGE_DIRECTORY": folder}
         os.environ.pop("TEST_DATABASE_URL", None)
         tempfile.tempdir = folder
-        runs = {name: try_module(name, table[name]["tests"], Path(folder)) for name in wanted or table}
+        runs = {name: try_module(name, table[name], Path(folder)) for name in wanted or table}
     bad = [one for name, run in runs.items() for one in complaints(name, run["found"], reviewed_of(table[name]))]
     if not wanted:
         PAGE.write_text("".join(page(table, runs)))

@@ -61,6 +61,25 @@ def test_the_day_ends_an_allowance_and_the_next_day_brings_it_back() -> None:
         assert taken(alice()) == 1000
 
 
+def test_what_was_taken_yesterday_leaves_the_whole_day() -> None:
+    allow(alice(), "request", largest=1500, per_day=1500)
+    ask(make_payment(), 1000)
+    Allowance.objects.update(day=timezone.localdate() - timedelta(days=1), per_day=1200)
+    assert allowances.taken_today(Allowance.objects.get()) == 0
+    with pytest.raises(OverLimit, match=r"13\.00 EUR is more than is left of the day for alice: 12\.00 EUR"):
+        ask(make_payment(reference="pay-2"), 1300)
+    ask(make_payment(reference="pay-3"), 1200)
+    assert allowances.taken_today(Allowance.objects.get()) == 1200
+
+
+def test_each_person_act_and_currency_has_an_allowance_of_its_own() -> None:
+    for who, act, currency in ((alice(), "approve", "EUR"), (bob(), "request", "EUR"), (alice(), "request", "PLN")):
+        allow(who, act, largest=1, per_day=1, currency=currency)
+    allow(alice(), "request", largest=1000, per_day=1000)
+    ask()
+    assert sorted(Allowance.objects.values_list("taken", flat=True)) == [0, 0, 0, 1000]
+
+
 def test_what_is_refused_for_another_reason_takes_nothing() -> None:
     allow(alice(), "request", largest=9000, per_day=9000)
     with pytest.raises(RefundError):
@@ -136,6 +155,39 @@ def test_a_deputy_is_one_only_while_all_of_it_holds(trouble: str) -> None:
     refund = ask()
     with pytest.raises(OverLimit, match="bob may at once"):
         services.approve_refund(refund.pk, bob(), seen=refund.version)
+
+
+def test_the_next_who_is_away_is_asked_where_the_first_has_too_little() -> None:
+    allow(bob(), "approve", largest=100, per_day=100)
+    allow(bert(), "approve", largest=100, per_day=5000)
+    berta = person("berta", "Approvers")
+    allow(berta, "approve", largest=5000, per_day=5000)
+    carl = person("carl", "Approvers")
+    allow(carl, "approve", largest=5000, per_day=5000)
+    for away in (bert(), berta, carl):
+        stand_in(bob(), away)
+    assert Approval.objects.get(refund=approved()).acting_for == berta
+    assert (taken(bob()), taken(bert()), taken(berta), taken(carl)) == (0, 0, 1000, 0)
+
+
+def test_nobody_stands_in_for_who_has_approved_already() -> None:
+    make_rule("2")
+    allow(bob(), "approve", largest=100, per_day=100)
+    stand_in(bob(), bert())
+    refund = ask()
+    half = services.approve_refund(refund.pk, bert(), seen=refund.version)
+    with pytest.raises(OverLimit, match="bob may at once"):
+        services.approve_refund(refund.pk, bob(), seen=half.version)
+
+
+def test_an_approval_of_an_earlier_revision_is_nobodys_word() -> None:
+    refund = approved()
+    services.unapprove_refund(refund.pk, bob(), "Wait.", seen=refund.version)
+    allow(bert(), "approve", largest=100, per_day=100)
+    stand_in(bert(), bob())
+    now_is = again(refund)
+    services.approve_refund(refund.pk, bert(), seen=now_is.version)
+    assert Approval.objects.get(revision=2).acting_for == bob()
 
 
 @pytest.mark.promise("I27")

@@ -84,6 +84,21 @@ def test_the_strictest_rule_counts_and_without_one_it_is_one_approval() -> None:
     assert rules.approvals_needed(rules.strictest([], facts())) == 1
 
 
+def test_of_two_rules_that_ask_the_same_the_first_one_is_named() -> None:
+    book = [Rule(number=n, version=1, demand="2") for n in (2, 1, 3)]
+    assert rules.strictest(book, facts()) is book[1]
+
+
+def test_a_rule_that_names_no_days_counts_from_the_first_hour() -> None:
+    rule = Rule(number=1, version=1, demand="2")
+    assert rules.matches(rule, facts(days=0))
+
+
+def test_never_more_than_two_approvals_are_waited_for() -> None:
+    needed = {demand: rules.approvals_needed(Rule(number=1, version=1, demand=demand)) for demand in Rule.Demand}
+    assert needed == {"0": 0, "1": 1, "2": 2, "block": 2}
+
+
 @pytest.mark.promise("I32")
 def test_where_two_are_needed_two_different_people_approve() -> None:
     make_rule("2", currency="EUR", from_amount=1000)
@@ -163,18 +178,64 @@ def test_splitting_an_amount_meets_the_rule_of_the_sum(how: str) -> None:
     assert second.approvals_needed == 2
 
 
-def test_what_ended_without_money_or_is_older_than_a_day_is_not_summed() -> None:
-    make_rule("2", currency="EUR", from_amount=1500)
+@pytest.mark.parametrize("status", ["rejected", "withdrawn", "failed", "reversed"])
+def test_what_ended_without_money_is_not_summed(status: str) -> None:
     refund = ask(make_payment())
-    services.reject_refund(refund.pk, bob(), "no", seen=refund.version)
-    old = ask(make_payment(reference="pay-2"))
-    assert old.approvals_needed == 1
-    long_ago = timezone.now() - timedelta(hours=25)
+    Refund.objects.filter(pk=refund.pk).update(status=status, final_at=timezone.now())
+    found = rulings.facts(refund.payment, 300, None, alice(), timezone.now())
+    assert (found.sum_of_payment, found.sum_of_customer, found.sum_of_requester) == (300, 300, 300)
 
-    assert (
-        rulings.facts(old.payment, 1000, None, alice(), timezone.now() + timedelta(hours=25)).sum_of_requester == 1000
-    )
-    assert long_ago < old.requested_at
+
+@pytest.mark.parametrize(("minutes", "sum_of_both"), [(24 * 60 - 1, 1300), (24 * 60 + 1, 300)])
+def test_a_day_later_to_the_minute_the_sums_forget(minutes: int, sum_of_both: int) -> None:
+    refund = ask()
+    then = refund.requested_at + timedelta(minutes=minutes)
+    found = rulings.facts(refund.payment, 300, None, alice(), then)
+    assert (found.sum_of_payment, found.sum_of_customer, found.sum_of_requester) == (sum_of_both,) * 3
+
+
+def test_sums_know_who_and_what_they_are_of() -> None:
+    ask(make_payment(reference="pay-1", customer_email="anna@example.com"))
+    ask(make_payment(reference="pay-2", customer_email="ANNA@example.com"), 200, by=person("alma", "Agents"))
+    ask(make_payment(reference="pay-3", customer_email="anna@example.com", currency="PLN"), 50)
+    fourth = make_payment(reference="pay-4", customer_email="Anna@Example.com")
+    found = rulings.facts(fourth, 3, None, alice(), timezone.now())
+    assert (found.amount, found.sum_of_payment, found.sum_of_customer, found.sum_of_requester) == (3, 3, 1203, 1003)
+    assert (found.account_id, found.currency, found.reason_id) == (fourth.account_id, "EUR", None)
+
+
+def test_customers_without_an_address_are_not_one_customer() -> None:
+    ask(make_payment(reference="pay-1", customer_email=""))
+    other = make_payment(reference="pay-2", customer_email="")
+    assert rulings.facts(other, 300, None, alice(), timezone.now()).sum_of_customer == 300
+
+
+def test_what_was_made_at_the_gateway_is_in_no_sum() -> None:
+    payment = make_payment()
+    made_there = {"amount": 1000, "status": "processing", "requested_at": timezone.now(), "reference": "theirs"}
+    Refund.objects.create(payment=payment, account=payment.account, source=Refund.Source.GATEWAY, **made_there)
+    found = rulings.facts(payment, 300, None, alice(), timezone.now())
+    assert (found.sum_of_payment, found.sum_of_customer, found.sum_of_requester) == (300, 300, 300)
+
+
+def test_a_refund_that_is_looked_at_anew_is_counted_once() -> None:
+    refund = ask()
+    found = rulings.facts(refund.payment, refund.amount, refund.reason, alice(), timezone.now(), refund.pk)
+    assert (found.sum_of_payment, found.sum_of_customer, found.sum_of_requester) == (1000, 1000, 1000)
+    assert found.reason_id == refund.reason_id
+
+
+def test_days_are_counted_from_the_capture() -> None:
+    now = timezone.now()
+    payment = make_payment(captured_at=now - timedelta(days=3, hours=23))
+    assert rulings.facts(payment, 1, None, alice(), now).days == 3
+
+
+def test_a_rule_that_has_ended_is_not_met() -> None:
+    make_rule("block", ended_at=timezone.now())
+    assert ask().rule is None
+    make_rule("2", currency="PLN")
+    assert (ask(make_payment(reference="pay-2")).rule, rulings.rules_in_force().count()) == (None, 1)
 
 
 def test_a_resubmitted_refund_meets_the_rules_anew_and_always_a_person() -> None:
