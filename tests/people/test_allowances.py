@@ -164,7 +164,7 @@ def test_the_next_who_is_away_is_asked_where_the_first_has_too_little() -> None:
     allow(berta, "approve", largest=5000, per_day=5000)
     carl = person("carl", "Approvers")
     allow(carl, "approve", largest=5000, per_day=5000)
-    for away in (bert(), berta, carl):
+    for away in (person("a-visitor"), bert(), berta, carl):
         stand_in(bob(), away)
     assert Approval.objects.get(refund=approved()).acting_for == berta
     assert (taken(bob()), taken(bert()), taken(berta), taken(carl)) == (0, 0, 1000, 0)
