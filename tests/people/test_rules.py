@@ -268,6 +268,19 @@ def test_an_approval_ends_after_seven_days(sandbox: Sandbox) -> None:
     assert (now_is.status, now_is.sent_at) == (Status.REQUESTED, None)
 
 
+def test_a_reason_meets_its_rule() -> None:
+    make_rule("2", reason=RefundReason.objects.get(name="Goods returned"))
+    assert ask().approvals_needed == 2
+
+
+def test_a_resubmitted_refund_is_no_second_one_in_the_sums() -> None:
+    make_rule("2", currency="EUR", from_amount=1500)
+    refund = ask()
+    services.return_refund(refund.pk, bob(), "Which parcel?", seen=refund.version)
+    anew = services.resubmit_refund(refund.pk, alice(), "The blue one.", seen=again(refund).version)
+    assert (anew.approvals_needed, anew.rule) == (1, None)
+
+
 def test_another_reason_meets_no_rule_of_this_one() -> None:
     make_rule("block", reason=RefundReason.objects.get(name="Goodwill"))
     assert ask().approvals_needed == 1
