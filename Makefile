@@ -17,7 +17,7 @@ SOAK := -n 0 -m soak tests/soak/test_soak.py --promises-to var/promises/soak
 # The database that was named, or else both, one after the other.
 SOAK_ON := $(or $(TEST_DATABASE_URL),$(DATABASE_URL))
 
-.PHONY: help run reset test faults soak audit lint lock screenshots
+.PHONY: help run reset test faults soak audit mutants lint lock screenshots
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ else
 	TEST_DATABASE_URL="$(filter postgres%,$(SOAK_ON))" $(BIN)/python -m pytest \
 		$(SOAK)-$(if $(filter postgres%,$(SOAK_ON)),postgresql,sqlite).json
 endif
+
+mutants: $(DEV)  ## which small wrong changes of the core no test notices: ONLY=refunds/rules.py (hours for all; resumes)
+	$(BIN)/python -m tests.mutants $(ONLY)
 
 audit: $(DEV)  ## scan our code, and ask for known weaknesses of the pinned packages (where PyPI can be reached)
 	$(BIN)/python -m tests.audit

@@ -125,6 +125,8 @@ def left_out_or_turned(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
 
 
 def is_log(node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.Expr):
+        return is_log(node.value)
     return (
         isinstance(node, cst.Call)
         and isinstance(node.func, cst.Attribute)
