@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
 from typing import Any
 
@@ -79,6 +79,13 @@ def test_anything_else_is_refused(text, currency):
 def test_money_counts_whole_units_only(minor):
     with pytest.raises(TypeError):
         Money(minor, "EUR")
+
+
+def test_an_amount_never_changes():
+    money = Money(1, "EUR")
+    with pytest.raises(FrozenInstanceError):
+        money.minor = 2
+    assert {money: "one"}[Money(1, "EUR")] == "one"
 
 
 def test_currencies_do_not_mix():
