@@ -75,6 +75,49 @@ def test_brackets_inside_texts_are_not_depth():
     assert parse(b'{"a":' * 16 + b"1" + b"}" * 16)
 
 
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_depth_is_counted_up_and_down(opening, closing):
+    inner = opening * 15 + b"{}" + closing * 15
+    assert parse(b'{"a":' + opening * 14 + b"{}" + closing * 14 + b"}")
+    beside = b",".join([b"[[]]", b'{"a":{}}'] * 20)
+    assert parse(b'{"a":[' + beside + b"]}")
+    with pytest.raises(ValueError, match="nested deeper than 16"):
+        parse(b'{"a":[' + beside + b"," + inner + b"]}")
+
+
+def test_what_is_no_json_and_what_is_no_object_are_two_things():
+    with pytest.raises(ValueError, match=r"is not JSON: Expecting value"):
+        parse(b'{"a": nothing}')
+    with pytest.raises(ValueError, match="not an object"):
+        parse(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("number", "is_read"),
+    [
+        ("9" * 18, True),
+        ("-" + "9" * 18, True),
+        ("9" * 19, False),
+        ("-" + "9" * 19, False),
+        ("1e18", True),
+        ("1e19", False),
+        ("1e-18", True),
+        ("1e-19", False),
+        ("0." + "1" * 34, True),
+        ("0." + "1" * 35, False),
+        ("1" * 18 + ".5", True),
+        ("1" * 20 + ".5", False),
+    ],
+)
+def test_numbers_are_read_up_to_18_digits(number, is_read):
+    raw = b'{"a": ' + number.encode() + b"}"
+    if is_read:
+        assert parse(raw)["a"] == Decimal(number)
+        return
+    with pytest.raises(ValueError, match="number"):
+        parse(raw)
+
+
 def test_a_text_over_the_limit_is_refused():
     assert parse(b'{"a": 1}', max_bytes=8)
     with pytest.raises(ValueError, match="larger"):
