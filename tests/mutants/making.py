@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import libcst as cst
+import libcst.matchers as m
 from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, operator_string
 
 # Not what a module does: types, names of other modules, sentences for people.
 LEFT_OUT = (cst.Annotation, cst.Import, cst.ImportFrom, cst.FormattedString)
+TYPE_VARIABLE = m.Assign(value=m.Call(func=m.Name("TypeVar")))
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Finder(cst.CSTVisitor):
         self.said: list[cst.CSTNode] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, LEFT_OUT) or is_log(node):
+        if isinstance(node, LEFT_OUT) or is_log(node) or m.matches(node, TYPE_VARIABLE):
             return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef) and not self.bodies:
             self.names.append(node.name.value)
@@ -125,11 +127,5 @@ def left_out_or_turned(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
 
 
 def is_log(node: cst.CSTNode) -> bool:
-    if isinstance(node, cst.Expr):
-        return is_log(node.value)
-    return (
-        isinstance(node, cst.Call)
-        and isinstance(node.func, cst.Attribute)
-        and isinstance(node.func.value, cst.Name)
-        and node.func.value.value == "log"
-    )
+    call = m.Call(func=m.Attribute(value=m.Name("log")))
+    return m.matches(node, m.Expr(value=call))

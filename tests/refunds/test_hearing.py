@@ -37,7 +37,10 @@ def hearing(refund: Refund | None = None, **changes: Any) -> Hearing:
 def test_the_fingerprint_of_what_is_in_the_journal_already_stays_what_it_was() -> None:
     """Written another way, everything that was heard before would be heard as news once more."""
     assert hearing().fingerprint == "6dad3bd19c66acd816926a61924b3371f02bc44241f1fbbb7d84642d4927aa2d"
-    assert hearing(amount=None, occurred_at=None).fingerprint == "1dad816fbc2ecb3ba456c7d8669b19fd8c9c155e2a8a69b1cb6742f2d9faeff7"
+    assert (
+        hearing(amount=None, occurred_at=None).fingerprint
+        == "1dad816fbc2ecb3ba456c7d8669b19fd8c9c155e2a8a69b1cb6742f2d9faeff7"
+    )
 
 
 @pytest.mark.promise("I35")

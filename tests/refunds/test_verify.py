@@ -60,7 +60,10 @@ def chain(*statuses: str, **changes: Any) -> list[Event]:
 def test_a_digest_stays_what_it_was() -> None:
     """Any other way to write it would break every chain that there is."""
     assert line().digest == "0e00b44abadffee2cdb938ff0ffa13e5b5318296692e5ad3f0ce443772f6439b"
-    assert line(2, "requested", "approved", "f" * 64).digest == "30678a9e2e5adab3392762c32299d8f4f9b19b5a89da9b26fd22a10ed0f9b9ec"
+    assert (
+        line(2, "requested", "approved", "f" * 64).digest
+        == "30678a9e2e5adab3392762c32299d8f4f9b19b5a89da9b26fd22a10ed0f9b9ec"
+    )
 
 
 @pytest.mark.promise("I23")
@@ -86,9 +89,7 @@ def test_a_sound_journal_has_no_flaws() -> None:
 
 def test_a_line_that_is_missing_is_named() -> None:
     whole = chain("requested", "approved", "sending")
-    assert list(flaws_of_chain("it", [whole[0], whole[2]])) == [
-        "it: line 2 is missing; line 3 stands in its place."
-    ]
+    assert list(flaws_of_chain("it", [whole[0], whole[2]])) == ["it: line 2 is missing; line 3 stands in its place."]
     assert list(flaws_of_chain("it", whole[1:])) == ["it: line 1 is missing; line 2 stands in its place."]
 
 
@@ -200,12 +201,16 @@ def test_each_payment_s_flaws_are_found_with_the_refund_they_belong_to() -> None
     Event.objects.filter(refund=second).update(refund_id=first.pk, sequence=F("sequence") + 10)
     guards.install(connection)
     findings = history.verify().findings
-    assert sorted(findings) == sorted(set(findings)) == [
-        f"{first}: line 2 (approved) is not what was written.",
-        f"{second}: it has no journal.",
-        f"payment {second.payment_id}: 7 is held, its refunds' journals say 0.",
-        f"payment {second.payment_id}: lines of {first}, which is no refund of it.",
-    ]
+    assert (
+        sorted(findings)
+        == sorted(set(findings))
+        == [
+            f"{first}: line 2 (approved) is not what was written.",
+            f"{second}: it has no journal.",
+            f"payment {second.payment_id}: 7 is held, its refunds' journals say 0.",
+            f"payment {second.payment_id}: lines of {first}, which is no refund of it.",
+        ]
+    )
 
 
 @pytest.mark.django_db
