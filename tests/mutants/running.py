@@ -16,6 +16,7 @@ import threading
 import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,11 @@ class Bench:
         by_name = {item.nodeid: item for item in session.items}
         session.items = [by_name[test] for test in tests]
         code = codes(mutant.source)[mutant.where]
+        place = (str(self.file), mutant.where)
         for thing in gc.get_objects():
-            if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == str(self.file):
-                if thing.__code__.co_qualname == mutant.where:
+            if isinstance(thing, types.FunctionType):
+                living = thing.__code__
+                if (living.co_filename, living.co_qualname) == place:
                     thing.__code__ = code
         return run(session)
 
@@ -143,10 +146,8 @@ class Watch:
 def run(session: pytest.Session) -> bool:
     from _pytest.main import pytest_runtestloop
 
-    try:
+    with suppress(session.Failed, session.Interrupted):
         pytest_runtestloop(session)
-    except (session.Failed, session.Interrupted):
-        pass
     session._setupstate.teardown_exact(None)
     return not session.testsfailed
 

@@ -149,7 +149,7 @@ def test_a_withdrawn_refund_rests_with_its_reason() -> None:
 
 def test_only_a_requester_withdraws_even_with_the_right() -> None:
     refund = ask()
-    with pytest.raises(NotAllowed, match="who asked for .* can withdraw it"):
+    with pytest.raises(NotAllowed, match=r"who asked for .* can withdraw it"):
         services.withdraw_refund(refund.pk, person("agent-two", "Agents"), seen=1)
 
 
