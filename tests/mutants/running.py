@@ -17,6 +17,7 @@ import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,11 @@ def try_all(file: Path, tests: list[str], mutants: list[Mutant], folder: Path, t
     bench = Bench(file, living, folder, tell)
     if not passes(lambda: pytest.main([*OPTIONS, *tests], plugins=[bench]) == 0, seconds=0):
         raise RuntimeError(f"The tests of {file} are not green: {' '.join(tests)}")
-    for mutant in mutants:
-        if mutant not in living:
-            tell(mutant, not passes(lambda mutant=mutant: run_anew(file, mutant, tests, folder)))
+    others = [mutant for mutant in mutants if mutant not in living]
+    if others and not passes(lambda: run_anew(file, replace(others[0], source=file.read_text()), tests, folder)):
+        raise RuntimeError(f"Read anew, {file} is not green as it is.")
+    for mutant in others:
+        tell(mutant, not passes(lambda mutant=mutant: run_anew(file, mutant, tests, folder)))
 
 
 def passes(work: Callable[[], bool], seconds: int = LONGEST) -> bool:
@@ -79,6 +82,7 @@ class Bench:
 
     def __init__(self, file: Path, mutants: list[Mutant], folder: Path, tell: Tell) -> None:
         self.file, self.mutants, self.folder, self.tell = file, mutants, folder, tell
+        self.living: dict[str, list[types.FunctionType]] = defaultdict(list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         quick_database(self.folder)
@@ -91,8 +95,15 @@ class Bench:
             for name in names:
                 by_function[name].append(test)
                 usual[name] += seconds
-        for mutant in self.mutants:
+        for thing in gc.get_objects():
+            if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == str(self.file):
+                self.living[thing.__code__.co_qualname].append(thing)
+        gc.freeze()  # what a fork does not touch is not copied
+        for number, mutant in enumerate(self.mutants):
             tests, seconds = by_function[mutant.where], 60 + 10 * int(usual[mutant.where])
+            unchanged = replace(mutant, source=self.file.read_text())
+            if not number and not passes(lambda one=unchanged, tests=tests: self.one(session, one, tests), seconds):
+                raise session.Failed("red though nothing was changed")
             self.tell(mutant, not passes(lambda one=mutant, tests=tests: self.one(session, one, tests), seconds))
         return True
 
@@ -107,13 +118,8 @@ class Bench:
     def one(self, session: pytest.Session, mutant: Mutant, tests: list[str]) -> bool:
         by_name = {item.nodeid: item for item in session.items}
         session.items = [by_name[test] for test in tests]
-        code = codes(mutant.source)[mutant.where]
-        place = (str(self.file), mutant.where)
-        for thing in gc.get_objects():
-            if isinstance(thing, types.FunctionType):
-                living = thing.__code__
-                if (living.co_filename, living.co_qualname) == place:
-                    thing.__code__ = code
+        for function in self.living[mutant.where]:
+            function.__code__ = codes(mutant.source)[mutant.where]
         return run(session)
 
 
