@@ -27,21 +27,25 @@ PAGE = ROOT / "docs" / "mutants.md"
 VOICE = os.fdopen(os.dup(1), "w")  # what forks may say; all else that they say is for nobody
 
 
+def memory_of(module: str) -> Path:
+    return MEMORY / (module.replace("/", ".") + ".json")
+
+
 def stamp(*names: str) -> str:
     return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in names)).hexdigest()[:16]
 
 
 def try_module(module: str, row: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What became of each mutant of a module: its name → True (killed) or False."""
-    memory = MEMORY / (module.replace("/", ".") + ".json")
+    memory = memory_of(module)
     known = json.loads(memory.read_text()) if memory.exists() else {}
     source, judges = stamp(module), stamp(*row["tests"])
     if known.get("source") != source:
         known = {"source": source, "found": {}}
-    if known.get("tests") != judges:
-        known["found"] = {name: True for name, is_killed in known["found"].items() if is_killed}
-    known |= {"tests": judges, "day": date.today().isoformat()}
     mutants = mutants_of((ROOT / module).read_text())
+    names, may_stay = {mutant.name for mutant in mutants}, known.get("tests") == judges
+    known["found"] = {name: dead for name, dead in known["found"].items() if name in names and (dead or may_stay)}
+    known |= {"tests": judges, "day": date.today().isoformat(), "mutants": len(mutants)}
 
     def tell(mutant: Mutant, is_killed: bool) -> None:
         # From whichever fork: the file is what they share.
@@ -69,19 +73,26 @@ def reviewed_of(row: dict[str, Any]) -> dict[str, str]:
     return {one["mutant"]: one["why"] for one in row.get("reviewed", [])}
 
 
-def page(table: dict[str, Any], runs: dict[str, dict[str, Any]]) -> Iterator[str]:
-    yield "# Mutants\n\nWritten by `make mutants`; do not edit. Each mutant is one small change of a module that must "
-    yield "turn a test red;\na survivor is reviewed in `tests/mutants/table.toml`, or the run fails.\n\n"
-    yield "| module | mutants | killed | survivors, reviewed | score | tried |\n"
-    yield "| --- | ---: | ---: | ---: | ---: | --- |\n"
-    for module, run in runs.items():
-        n_all, n_killed = len(run["found"]), sum(run["found"].values())
-        n_reviewed = len(reviewed_of(table[module]))
-        score = f"{100 * n_killed // n_all} %"
-        yield f"| `{module}` | {n_all} | {n_killed} | {n_all - n_killed}, {n_reviewed} | {score} | {run['day']} |\n"
-    for module in runs:
-        if reviewed := reviewed_of(table[module]):
-            yield f"\n## Survivors of `{module}`\n\n"
+def page(table: dict[str, Any]) -> Iterator[str]:
+    """From what is remembered of all modules, so that it cannot claim what was not tried."""
+    yield "# Mutants\n\nWritten by `make mutants`; do not edit. Each mutant is one small change of a module, and has "
+    yield "to turn a test red.\nWhat survives is reviewed in `tests/mutants/table.toml`, or the run fails.\n\n"
+    yield "| module | mutants | tried | killed | score | survivors | reviewed | last run |\n"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n"
+    for module, row in table.items():
+        if not memory_of(module).exists():
+            yield f"| `{module}` | | not yet | | | | | |\n"
+            continue
+        run = json.loads(memory_of(module).read_text())
+        n_tried, n_killed = len(run["found"]), sum(run["found"].values())
+        score = f"{100 * n_killed // n_tried} %" if n_tried else ""
+        survivors = {name for name, is_killed in run["found"].items() if not is_killed}
+        n_reviewed = len(survivors & reviewed_of(row).keys())
+        yield f"| `{module}` | {run['mutants']} | {n_tried} | {n_killed} | {score} | {len(survivors)} | {n_reviewed} "
+        yield f"| {run['day']} |\n"
+    for module, row in table.items():
+        if reviewed := reviewed_of(row):
+            yield f"\n## Reviewed survivors of `{module}`\n\n"
             yield from (f"- `{name}`: {why}\n" for name, why in reviewed.items())
 
 
@@ -95,8 +106,7 @@ def main(wanted: list[str]) -> int:
         tempfile.tempdir = folder
         runs = {name: try_module(name, table[name], Path(folder)) for name in wanted or table}
     bad = [one for name, run in runs.items() for one in complaints(name, run["found"], reviewed_of(table[name]))]
-    if not wanted:
-        PAGE.write_text("".join(page(table, runs)))
+    PAGE.write_text("".join(page(table)))
     print("", *bad, sep="\n")
     return bool(bad)
 
