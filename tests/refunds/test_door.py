@@ -28,7 +28,9 @@ def _pinned() -> None:
     make_account(webhook_key=pem(OURS))
 
 
-def knock(method: str = "POST", url: str = DOOR, body: bytes = b"{}", kind: str = "application/json", **more: str) -> int:
+def knock(
+    method: str = "POST", url: str = DOOR, body: bytes = b"{}", kind: str = "application/json", **more: str
+) -> int:
     headers = {"Signature": signed(body), **more}
     client = Client(raise_request_exception=False)
     return client.generic(method, url, body, content_type=kind, headers=headers).status_code

@@ -10,7 +10,7 @@ from django.utils import timezone
 from refunds import services
 from refunds.errors import BadInput, NotAllowed, NotRefundable, WrongMoment
 from refunds.models import Payment, Refund, RefundReason, Scope
-from refunds.services.request import LONGEST_TEXT, spoken
+from refunds.services.typed import LONGEST_TEXT, spoken
 from tests.builders import again, alice, approved, ask, bob, limit_to, make_account, make_payment, make_rule, person
 from tests.refunds.test_record import standing_in
 
