@@ -30,14 +30,14 @@ reset:  ## forget the embedded database and the sandbox's state
 
 test: lint  ## everything, on SQLite and then on PostgreSQL (TEST_DATABASE_URL, or a server of its own)
 	@$(BIN)/python tests/chromium.py
-	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS) --promises-to var/promises/sqlite.json
-	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) --only-database \
+	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --promises-to var/promises/sqlite.json
+	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --only-database \
 		--promises-to var/promises/postgresql.json
 	$(BIN)/python -m tests.promises
 
 faults: $(DEV)  ## the long fault runs, such as killing twice, on SQLite and then on PostgreSQL
-	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS) -m faults --promises-to var/promises/sqlite-faults.json
-	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) -m faults \
+	env -u TEST_DATABASE_URL $(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal -m faults --promises-to var/promises/sqlite-faults.json
+	$(BIN)/python tests/postgres.py $(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal -m faults \
 		--promises-to var/promises/postgresql-faults.json
 
 soak: $(DEV)  ## three minutes of people and faults on each database: SOAK_SECONDS=180 SOAK_SEED=… TEST_DATABASE_URL=…

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 
+Unreachable = requests.RequestException
 PATIENCE = 10  # seconds for the connection, and again for each part of the answer
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import requests
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, resume_request
 from allauth.account.utils import get_next_redirect_url
 from allauth.socialaccount.providers.base.constants import AuthProcess
@@ -18,9 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from refunds.admin import fresh
+from refunds.issuer import Unreachable
 from refunds_site import oidc
 
-TROUBLES = (requests.RequestException, OAuth2Error, ValueError, KeyError)
+TROUBLES = (Unreachable, OAuth2Error, ValueError, KeyError)
 
 
 @never_cache

@@ -15,6 +15,7 @@ from django.views.debug import ExceptionReporter
 
 from refunds import correlation
 from refunds_site import checks, logs
+from refunds_site.environment import ENV
 from tests.builders import make_account
 from tests.people.canaries import PANS, sightings
 
@@ -130,13 +131,20 @@ def test_what_people_write_stays_readable() -> None:
 @pytest.mark.parametrize("formatter", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("field", ["message", "argument", "exception", "chained exception"])
 def test_a_log_line_holds_no_secret_and_no_card(
-    field: str, formatter: type[logging.Formatter], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, trials: Any
+    field: str,
+    formatter: type[logging.Formatter],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    tmp_path: Any,
+    trials: Any,
 ) -> None:
     (tmp_path / "secret").write_text("canary-in-a-file-0815\n")
     monkeypatch.delenv("PAYERLY_EU_TOKEN", raising=False)
     monkeypatch.setenv("PAYERLY_EU_TOKEN_FILE", str(tmp_path / "secret"))
     monkeypatch.setenv("AIRPAY_IN_PASSWORD", "canary/with+signs=& 4711")
     monkeypatch.setenv("DATABASE_URL", "postgres://desk:canary%2Fdb-password@db.example/refunds")
+    # What was read from a file is remembered; the next test has a token of its own.
+    request.addfinalizer(lambda: ENV.ENVIRON.files_cache.pop("PAYERLY_EU_TOKEN", None))
     secrets = ["canary-in-a-file-0815", "canary/with+signs=& 4711", "canary/db-password", *PANS]
     paper = Paper(formatter)
     for secret in secrets:

@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import requests
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from refunds import services
 from refunds.errors import RefundError
-from refunds.issuer import IssuerSession
+from refunds.issuer import IssuerSession, Unreachable
 
 log = logging.getLogger(__name__)
 MOST_PAGES = 1000
@@ -42,7 +41,7 @@ class Command(BaseCommand):
             if file is None:
                 return fetch()
             page = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
-        except (OSError, ValueError, requests.RequestException) as error:
+        except (OSError, ValueError, Unreachable) as error:
             raise CommandError(f"The list cannot be read: {error}") from error
         resources, total = contents(page)
         if len(resources) != total:
