@@ -8,10 +8,11 @@ import pytest
 from django.utils import timezone
 
 from refunds import policy, services
-from refunds.errors import BadInput, NotAllowed, NotRefundable, WrongMoment
+from refunds.errors import BadInput, NotAllowed, NotRefundable, SamePerson, WrongMoment
 from refunds.models import Approval, Payment, Refund, Scope
 from tests.builders import (
     again,
+    alice,
     allow,
     approved,
     ask,
@@ -95,6 +96,20 @@ def test_an_old_page_another_account_and_a_lost_right_stop_each_step(to_do: str)
     bob().groups.clear()
     with pytest.raises(NotAllowed, match=f"You may not {to_do} a refund"):
         DECIDE[to_do](refund, refund.version)
+
+
+@to_do
+@pytest.mark.promise("I27")
+def test_who_asked_is_told_that_somebody_else_has_to(to_do: str) -> None:
+    refund = waiting_for(to_do)
+    alice().groups.set(bob().groups.all())
+    step = {
+        "approve": lambda: services.approve_refund(refund.pk, alice(), seen=refund.version),
+        "reject": lambda: services.reject_refund(refund.pk, alice(), "No.", seen=refund.version),
+        "return": lambda: services.return_refund(refund.pk, alice(), "Which?", seen=refund.version),
+    }.get(to_do, lambda: services.unapprove_refund(refund.pk, alice(), "Wait.", seen=refund.version))
+    with pytest.raises(SamePerson, match=f"somebody else has to {to_do} it"):
+        step()
 
 
 @to_do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +79,16 @@ def test_every_field_is_covered_and_so_is_the_line_before() -> None:
 def test_a_moment_is_the_same_in_every_zone_and_a_name_in_every_order() -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=9)))
     assert line(at=elsewhere, data={"a": [2], "b": 1}).digest == line().digest
+
+
+def test_a_digest_does_not_depend_on_where_the_server_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = line().digest
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        there = line().digest
+    time.tzset()
+    assert there == here
 
 
 # --- one journal ---
