@@ -232,7 +232,8 @@ def test_a_checkpoint_that_is_missing_or_does_not_fit_is_named(monkeypatch: pyte
         with monkeypatch.context() as patch:
             patch.setattr(clock, "now", lambda at=at: at)
             history.set_checkpoint()
-    assert history.verify().findings == []
+    verdict = history.verify()
+    assert (verdict.n_checkpoints, verdict.n_younger, verdict.findings) == (3, 0, [])
     guards.remove(connection)
     seal = Checkpoint.objects.get(sequence=2)
     Checkpoint.objects.filter(pk=seal.pk).update(digest="0" * 64)
@@ -240,6 +241,23 @@ def test_a_checkpoint_that_is_missing_or_does_not_fit_is_named(monkeypatch: pyte
     assert found[0] == f"Checkpoint 2 does not fit the lines up to {seal.last_event}."
     Checkpoint.objects.filter(pk=seal.pk).delete()
     assert history.verify().findings == ["Checkpoint 2 is missing; checkpoint 3 stands in its place."]
+
+
+@pytest.mark.django_db
+@pytest.mark.promise("I23")
+def test_checkpoints_are_compared_with_the_log_that_was_kept() -> None:
+    ask()
+    seal = history.set_checkpoint()
+    line = f"12:00 INFO checkpoint {seal.sequence} up to line {seal.last_event}: {seal.digest} and more"
+    assert history.verify(["", "else", line, line]).findings == []
+    other = [f"checkpoint 1 up to line {seal.last_event}: {'0' * 64}", f"checkpoint 1 up to line 9: {seal.digest}"]
+    for lie in other:
+        assert history.verify([lie]).findings == ["Checkpoint 1 is not the one that was written to the log."]
+    more = [line.replace("checkpoint 1", f"checkpoint {number}") for number in (3, 2)]
+    assert history.verify([line, *more]).findings == [
+        "Checkpoint 2 stands in the log and not in the database.",
+        "Checkpoint 3 stands in the log and not in the database.",
+    ]
 
 
 @pytest.mark.django_db
@@ -253,3 +271,4 @@ def test_what_was_found_is_kept_for_who_asked_and_said_aloud(caplog: pytest.LogC
     with caplog.at_level(logging.CRITICAL):
         kept = history.verify_and_keep(carol().pk)
     assert (kept.n_findings, len(kept.findings), len(caplog.records)) == (1, 1, 1)
+    assert caplog.records[0].name == "refunds.history"
