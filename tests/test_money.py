@@ -81,6 +81,13 @@ def test_money_counts_whole_units_only(minor):
         Money(minor, "EUR")
 
 
+@pytest.mark.parametrize("currency", ["ZZZ", "eur", "EURO", "", "978", "\uff25\uff35\uff32"])
+def test_money_has_a_currency_that_is_one(currency):
+    for make in (exponent, lambda code: Money(1, code)):
+        with pytest.raises(ValueError, match="is not an ISO 4217 code"):
+            make(currency)
+
+
 def test_an_amount_never_changes():
     money = Money(1, "EUR")
     with pytest.raises(FrozenInstanceError):

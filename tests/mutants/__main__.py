@@ -97,6 +97,7 @@ def page(table: dict[str, Any]) -> Iterator[str]:
 
 
 def main(wanted: list[str]) -> int:
+    os.chdir(ROOT)
     table = tomllib.loads(TABLE.read_text())
     if unknown := sorted(set(wanted) - table.keys()):
         sys.exit(f"Not in {TABLE.name}: {', '.join(unknown)}")

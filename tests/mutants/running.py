@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.mutants.making import Mutant
 LONGEST = 1800  # seconds; what takes longer hangs, and is found by that; inside a function it is found sooner
 OPTIONS = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
 Tell = Callable[[Mutant, bool], None]
+CACHED = type(cache(len))  # what it knows already, it would never ask a mutant
 
 
 def try_all(file: Path, tests: list[str], mutants: list[Mutant], folder: Path, tell: Tell) -> None:
@@ -82,6 +84,7 @@ class Bench:
 
     def __init__(self, file: Path, mutants: list[Mutant], folder: Path, tell: Tell) -> None:
         self.file, self.mutants, self.folder, self.tell = file, mutants, folder, tell
+        self.module = ".".join(file.relative_to(Path.cwd()).with_suffix("").parts)
         self.living: dict[str, list[types.FunctionType]] = defaultdict(list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -98,6 +101,8 @@ class Bench:
         for thing in gc.get_objects():
             if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == str(self.file):
                 self.living[thing.__code__.co_qualname].append(thing)
+        cached = [thing for thing in gc.get_objects() if isinstance(thing, CACHED)]
+        self.cached = [thing for thing in cached if getattr(thing, "__module__", "") == self.module]
         gc.freeze()  # what a fork does not touch is not copied
         for number, mutant in enumerate(self.mutants):
             tests, seconds = by_function[mutant.where], 60 + 10 * int(usual[mutant.where])
@@ -120,6 +125,8 @@ class Bench:
         session.items = [by_name[test] for test in tests]
         for function in self.living[mutant.where]:
             function.__code__ = codes(mutant.source)[mutant.where]
+        for function in self.cached:
+            function.cache_clear()
         return run(session)
 
 
