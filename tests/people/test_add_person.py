@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from refunds.models import Change
 from tests.builders import alice, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def add(*words: str) -> str:

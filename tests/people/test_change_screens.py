@@ -36,7 +36,7 @@ from tests.builders import (
 from tests.people.test_rule_screens import hidden, page_of, words
 from tests.refunds.test_refund_screens import at_the_desk
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 LIST = "admin:refunds_change_changelist"
 

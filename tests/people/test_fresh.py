@@ -21,7 +21,7 @@ from tests.builders import approved as approved_refund
 from tests.people.desk import code_of, give_code, log_in, prove, set_up_app, step, words
 from tests.refunds.test_declare import lost
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOON = "2026-11-20T12:00:00Z"
 LIST = "admin:refunds_refund_changelist"
 

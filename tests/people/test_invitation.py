@@ -19,7 +19,7 @@ from refunds.errors import NotAllowed
 from tests.builders import alice, bob, person
 from tests.people.desk import is_in, log_in, set_up_app, words
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOON = "2026-11-20T12:00:00Z"
 GOOD = "a-quite-different-one"
 

@@ -32,7 +32,7 @@ from tests.builders import (
 )
 from tests.refunds.test_refund_screens import at_the_desk
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NEW = "admin:refunds_rule_new"
 TYPED = {"demand": "2", "currency": "eur", "from_amount": "500.00", "sums": ["sums_payment"], "note": "Large ones."}

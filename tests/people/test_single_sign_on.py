@@ -28,7 +28,7 @@ from tests.people import issuer as issuers
 from tests.people.desk import code_of, give_code, is_in, log_in, set_up_app, step, words
 from tests.people.issuer import Issuer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOON = "2026-11-20T12:00:00Z"
 
 
