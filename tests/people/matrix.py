@@ -64,14 +64,16 @@ HISTORY = "xxx+xxx+>>"
 PEOPLE = "xxx+x+x+>>"
 
 
-def model(name: str, title: str, sees: str, *, page: str, adds: str = NOBODY, changes: str = "") -> tuple[Screen, ...]:
+def model(
+    name: str, title: str, sees: str, *, page: str, adds: str = NOBODY, changes: str = "", one: str = ""
+) -> tuple[Screen, ...]:
     """The addresses that the admin gives a registered model; nothing is ever deleted."""
     may_change = {"changes what it shows"} if changes else set()
     return (
         Screen(f"admin:{name}_changelist", f"{title}: the list", sees, sees),
-        Screen(f"admin:{name}_change", f"{title}: one of them", sees, changes or page, "".join(may_change)),
+        Screen(f"admin:{name}_change", f"{title}: one of them", one or sees, changes or page, "".join(may_change)),
         Screen(f"admin:{name}_add", f"{title}: a new one", adds, adds, "adds it" if adds != NOBODY else ""),
-        Screen(f"admin:{name}_history", f"{title}: the admin's log of one", sees, sees),
+        Screen(f"admin:{name}_history", f"{title}: the admin's log of one", one or sees, one or sees),
         Screen(f"admin:{name}_delete", f"{title}: deleting one", NOBODY, NOBODY),
     )
 
@@ -155,6 +157,28 @@ SCREENS: tuple[Screen, ...] = (
     *model("auth_group", "Groups", PEOPLE, page=NOBODY),
 )
 
+GATEWAY_ADMINS, USER_ADMINS = "xxxx+xxx>>", "xxxxx+xx>>"
+# A change or a delegation is there only for those whose office it is, and for the people whom it is about.
+OF_A_CHANGE, OF_A_DELEGATION = "000+0+0+>>", "000++x0+>>"
+SCREENS += (
+    *model("refunds_rule", "Rules", ACCOUNTS, page=NO_POST),
+    Screen("admin:refunds_rule_new", "Propose a new rule", GATEWAY_ADMINS, GATEWAY_ADMINS, "proposes it"),
+    Screen("admin:refunds_rule_propose", "Propose another version", GATEWAY_ADMINS, GATEWAY_ADMINS, "proposes it"),
+    Screen("admin:refunds_rule_end", "Propose the end of a rule", GATEWAY_ADMINS, GATEWAY_ADMINS, "proposes it"),
+    *model("refunds_allowance", "Allowances", "xxx++xx+>>", page=NO_POST),
+    Screen("admin:refunds_allowance_new", "Propose an allowance", GATEWAY_ADMINS, GATEWAY_ADMINS, "proposes it"),
+    Screen("admin:refunds_allowance_propose", "Propose another one", GATEWAY_ADMINS, GATEWAY_ADMINS, "proposes it"),
+    Screen("admin:refunds_allowance_end", "Propose its end", GATEWAY_ADMINS, GATEWAY_ADMINS, "proposes it"),
+    *model("refunds_delegation", "Deputies", "x+x++xx+>>", page=NO_POST, one=OF_A_DELEGATION),
+    Screen("admin:refunds_delegation_new", "Propose one's own deputy", "x+xxxxxx>>", "x+xxxxxx>>", "proposes it"),
+    Screen("admin:refunds_delegation_end", "End a delegation", "000x+x0x>>", "000x+x0x>>", "ends it"),
+    *model("refunds_change", "Changes", "xxx+++x+>>", page=NO_POST, one=OF_A_CHANGE),
+    Screen("admin:refunds_change_confirm", "Confirm a change of groups", "000x0+0x>>", "000x0+0x>>", "confirms it"),
+    Screen("admin:refunds_change_drop", "Drop a change of groups", "000x0+0x>>", "000x0+0x>>", "drops it"),
+    Screen("admin:auth_user_groups", "Propose a person's groups", USER_ADMINS, USER_ADMINS, "proposes them"),
+    Screen("admin:auth_user_accounts", "Propose a person's accounts", USER_ADMINS, USER_ADMINS, "proposes them"),
+)
+
 STATUSES = (
     "requested",
     "returned",
@@ -236,6 +260,10 @@ ACTIONS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "refunds.Verification": {},
     "refunds.RefundReason": {},
     "refunds.UnmatchedRefund": {},
+    "refunds.Rule": {},
+    "refunds.Allowance": {},
+    "refunds.Delegation": {},
+    "refunds.Change": {},
     "auth.User": {},
     "auth.Group": {},
 }

@@ -18,11 +18,22 @@ from django.utils import timezone
 from gateways.contract import Outcome, RefundUpdate
 from gateways.money import Money
 from refunds import services
-from refunds.models import Payment, Refund, RefundReason, Status, UnmatchedRefund, Verification
+from refunds.models import Change, Payment, Refund, RefundReason, Status, UnmatchedRefund, Verification
 from refunds.services.actor import WORKER
 from refunds.services.steps import locked, take_step
 from refunds.services.unmatched import keep_unmatched
-from tests.builders import ACCOUNTS, LONG_AGO, again, make_account, make_delivery, make_payment, person
+from tests.builders import (
+    ACCOUNTS,
+    LONG_AGO,
+    again,
+    allow,
+    make_account,
+    make_delivery,
+    make_payment,
+    make_rule,
+    person,
+    stand_in,
+)
 from tests.people.matrix import NO_GROUP, NO_STAFF, STRANGER, SUPERUSER
 from tests.refunds.test_record import THE_WAY_THERE
 
@@ -182,6 +193,13 @@ def a_lost_one() -> tuple[UnmatchedRefund, Refund]:
     return keep_unmatched(refund.account, update, "It could be one of ours."), refund
 
 
+def a_change() -> Change:
+    """Two user admins decide about a person's groups; this is the word of the first."""
+    wish = {"groups": ["Approvers"]}
+    by, about = person("ute", "User admins"), in_groups("a-colleague", "Agents")
+    return services.propose_change("groups", about.username, wish, by, "Because.", person=about)
+
+
 def a_verification() -> Verification:
     return Verification.objects.create(at=LONG_AGO, finished_at=LONG_AGO)
 
@@ -192,6 +210,10 @@ THINGS: dict[str, Callable[[], Any]] = {
     "verification": a_verification,
     "refund": a_refund,
     "payment": lambda: make_payment(),
+    "rule": lambda: make_rule("1"),
+    "allowance": lambda: allow(person("bob", "Approvers"), "approve", 1000, 5000),
+    "delegation": lambda: stand_in(person("bert", "Approvers"), person("bob", "Approvers")),
+    "change": a_change,
     "user": lambda: in_groups("a-colleague", "Agents"),
     "group": lambda: Group.objects.get(name="Agents"),
     "refundreason": lambda: RefundReason.objects.get(name="Goods returned"),

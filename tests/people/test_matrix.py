@@ -119,7 +119,7 @@ WORDS: dict[str, Any] = {
     "mfa_remove_webauthn": lambda: (1,),
     "webhook": lambda: (make_account().slug,),
 }
-OF_A_ROW = re.compile(r"admin:\w+?_([a-z]+)_(change|history|delete|invite)")
+OF_A_ROW = re.compile(r"admin:\w+?_([a-z]+)_(change|history|delete|invite|propose|end|confirm|drop|groups|accounts)")
 TABLES = {"refund": "refunds", "payment": "payments", "delivery": "deliveries"}
 
 
@@ -133,6 +133,9 @@ def address_of(name: str) -> str:
 
 
 def sign_of(answer: HttpResponse) -> str:
+    of_a_row = re.search(r"/(change|history)/$", answer.request["PATH_INFO"])
+    if answer.status_code == 302 and of_a_row and answer["Location"] == reverse("admin:index"):
+        return "0"  # the admin's own way to say that it is not there
     if answer.status_code in (301, 302):
         return ">" if answer["Location"].startswith((reverse("account_login"), reverse("admin:login"))) else "+"
     refused = {403: "x", 404: "0", 405: "m"}
