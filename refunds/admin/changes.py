@@ -53,7 +53,7 @@ def waiting_for(user: User | AnonymousUser) -> QuerySet[Change]:
 
 
 def in_scope(changes: QuerySet[Change], user: User) -> QuerySet[Change]:
-    """Without rules of accounts that this person does not work with."""
+    """Without rules of accounts that this person does not work with, and without anybody's accounts."""
     ids = scope.limited_to(user)
     if ids is None:
         return changes
@@ -61,7 +61,8 @@ def in_scope(changes: QuerySet[Change], user: User) -> QuerySet[Change]:
     sides = [
         Q(**{f"{side}__account__isnull": True}) | Q(**{f"{side}__account__in": known}) for side in ("before", "after")
     ]
-    return changes.filter(~Q(kind=Change.Kind.RULE) | (sides[0] & sides[1]))
+    others = changes.exclude(kind=Change.Kind.ACCOUNTS)
+    return others.filter(~Q(kind=Change.Kind.RULE) | (sides[0] & sides[1]))
 
 
 class Standing(admin.SimpleListFilter):

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_http_methods
 
-from refunds import change_words, policy, services
+from refunds import change_words, policy, scope, services
 from refunds.admin import proposals
 from refunds.admin.change_forms import AccountsForm, GroupsForm
 from refunds.admin.desk import DeskRequest, ReadOnly
@@ -43,12 +43,15 @@ def urls(screen: Any) -> list[URLPattern]:
 def shown(person: User, user: User) -> dict[str, Any]:
     """What the page of a person shows of their rights, and what waits about them."""
     may_propose = policy.may(user, policy.PEOPLE) and person.pk != user.pk
-    waiting = proposals.open_changes().filter(kind__in=KINDS, person=person)
+    knows_all = scope.limited_to(user) is None
+    kinds = KINDS if knows_all else [Change.Kind.GROUPS]
+    waiting = proposals.open_changes().filter(kind__in=kinds, person=person)
     accounts = services.stands(Change.Kind.ACCOUNTS, person.get_username(), person)["accounts"]
     return {
         "person": person,
         "person_groups": ", ".join(group.name for group in person.groups.all()),
-        "person_accounts": ", ".join(accounts),
+        "person_accounts": ", ".join(accounts) if knows_all else "",
+        "knows_accounts": knows_all,
         "may_propose": may_propose,
         "waiting_changes": [(one, *change_words.before_and_after(one)) for one in waiting],
     }
@@ -59,7 +62,8 @@ def propose_view(screen: Any, request: DeskRequest, pk: int, kind: str) -> HttpR
     if person is None:
         raise Http404
     proposals.demand_right(request, policy.PEOPLE)
-    if not screen.has_view_permission(request, person):
+    names_accounts = kind == Change.Kind.ACCOUNTS and scope.limited_to(request.user) is not None
+    if names_accounts or not screen.has_view_permission(request, person):
         raise PermissionDenied
     form_class, explains = KINDS[kind]
     name = person.get_username()

@@ -23,7 +23,7 @@ from refunds.admin.steps import STEPS
 from refunds.errors import NotAllowed
 from refunds.models import Account, Refund, RefundReason, Status
 from refunds.services.unmatched import keep_unmatched
-from tests.builders import limit_to, make_account, make_delivery, make_payment
+from tests.builders import limit_to, make_account, make_delivery, make_payment, person
 from tests.house import point_at
 from tests.people.matrix import ACTIONS, ROLES, SCREENS
 from tests.people.rooms import a_colleague, browser_of, effect, in_groups, standing
@@ -56,6 +56,8 @@ class World:
         self.delivery.why, self.delivery.result = "bravowhy", "unreadable"
         self.delivery.save()
         make_delivery(self.home, "{}")
+        wish, ute, whose = {"accounts": [FOREIGN[0]]}, person("ute", "User admins"), person("whoever", "Agents")
+        services.propose_change("accounts", "whoever", wish, ute, "bravoword", person=whose)
         named = [name for refund in self.others for name in (refund.number, str(refund.key))]
         self.canaries = [*WORDS, *FOREIGN, "bravopause", "bravowhy", "bravofile.txt", *named]
 
