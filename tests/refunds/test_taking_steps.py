@@ -9,6 +9,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from refunds import jobs
 from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Event, Payment, Refund
 from refunds.services.actor import WORKER, Actor
@@ -63,6 +64,21 @@ def test_a_step_changes_the_row_and_writes_its_line() -> None:
     assert (line.refund, line.payment_id, line.sequence, line.step) == (refund, refund.payment_id, 2, "noted")
     assert (line.from_status, line.to_status) == ("requested", "requested")
     assert (line.actor, line.text, line.heard, line.data) == ("bob", "Look.", "f" * 64, {"a": 1})
+
+
+@pytest.mark.promise("I25")
+def test_a_step_that_books_a_moment_wakes_a_worker_for_it(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    woken: list[tuple[int, Any]] = []
+    monkeypatch.setattr(jobs, "wake", lambda pk, ask_at: woken.append((pk, ask_at)))
+    refund = again(ask())
+    soon = timezone.now() + timedelta(minutes=5)
+    with django_capture_on_commit_callbacks(execute=True):
+        step(refund, ask_at=soon)
+        step(refund, needs_attention="Look.")
+        step(refund, ask_at=None)
+    assert woken == [(refund.pk, soon)]
 
 
 def test_a_step_that_says_nothing_writes_nothing_but_itself() -> None:
