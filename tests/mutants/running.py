@@ -90,6 +90,8 @@ class Bench:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         quick_database(self.folder)
         notes = self.folder / "reached.json"
+        cached = [thing for thing in gc.get_objects() if isinstance(thing, CACHED)]
+        self.cached = [thing for thing in cached if getattr(thing, "__module__", "") == self.module]
         if session.testsfailed or not passes(lambda: self.all_once(session, notes), seconds=1800):
             raise session.Failed("red without any mutant")
         by_function: dict[str, list[str]] = defaultdict(list)
@@ -101,8 +103,6 @@ class Bench:
         for thing in gc.get_objects():
             if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == str(self.file):
                 self.living[thing.__code__.co_qualname].append(thing)
-        cached = [thing for thing in gc.get_objects() if isinstance(thing, CACHED)]
-        self.cached = [thing for thing in cached if getattr(thing, "__module__", "") == self.module]
         gc.freeze()  # what a fork does not touch is not copied
         for number, mutant in enumerate(self.mutants):
             tests, seconds = by_function[mutant.where], 60 + 10 * int(usual[mutant.where])
@@ -113,7 +113,7 @@ class Bench:
         return True
 
     def all_once(self, session: pytest.Session, notes: Path) -> bool:
-        watch = Watch(self.file)
+        watch = Watch(self.file, self.cached)
         session.config.pluginmanager.register(watch)
         is_green = run(session)
         told = sorted(watch.reached.items(), key=lambda pair: watch.seconds[pair[0]])
@@ -133,8 +133,8 @@ class Bench:
 class Watch:
     """Notes for each test which functions of one file it calls, and how long it takes."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = str(file)
+    def __init__(self, file: Path, cached: list[Any]) -> None:
+        self.file, self.cached = str(file), cached
         self.reached: dict[str, set[str]] = {}
         self.seconds: dict[str, float] = defaultdict(float)
 
@@ -146,6 +146,8 @@ class Watch:
             if what == "call" and frame.f_code.co_filename == self.file:
                 names.add(frame.f_code.co_qualname.split(".<locals>")[0])
 
+        for function in self.cached:
+            function.cache_clear()
         threading.setprofile(look)
         sys.setprofile(look)
         yield
