@@ -34,7 +34,7 @@ class Line:
 
 
 def sentence(rule: Rule) -> str:
-    """payerly-eu, from 500.00 EUR: two approvals."""
+    """shop-eu, from 500.00 EUR: two approvals."""
     return sentence_of(wish_of(rule))
 
 

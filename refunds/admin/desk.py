@@ -34,7 +34,10 @@ class NoGuessing:
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         filters = self.get_list_filter(request)  # type: ignore[attr-defined]
-        offered = {getattr(one, "parameter_name", one) for one in filters}
+        fields = (
+            one[0] if isinstance(one, tuple) else one for one in filters
+        )  # a field, maybe with a class of its own
+        offered = {getattr(field, "parameter_name", field) for field in fields}
         endings = ("", "__exact", "__id__exact", "__isnull")
         return lookup in {f"{name}{ending}" for name in offered for ending in endings}
 

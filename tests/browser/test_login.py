@@ -131,7 +131,7 @@ def test_a_passkey_is_added_lets_in_and_proves_before_an_approval(clock: Any, ho
     # What the passkey has said once is no proof a second time.
     other = ask(refund.payment, 200)
     clock.shift(6 * 60)
-    token = next(cookie["value"] for cookie in desk.context.cookies() if cookie["name"].endswith("csrftoken"))
+    token = next(cookie["value"] for cookie in desk.context.cookies() if cookie["name"].endswith("desk-csrf"))
     again_at = f"{house.url}/accounts/again/passkey/"
     assert desk.context.request.post(again_at, form={"csrfmiddlewaretoken": token, "credential": said[-1]}).ok
     desk.go(f"/admin/refunds/refund/{other.pk}/step/approve/")

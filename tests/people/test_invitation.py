@@ -115,7 +115,6 @@ def test_no_page_sets_another_persons_password() -> None:
     fields = {"username": "alice", "is_active": "on", "is_staff": "on", "groups": []}
     passwords = {"password": "pbkdf2", "password1": GOOD, "password2": GOOD, "new_password1": GOOD}
     client.post(reverse("admin:auth_user_change", args=(alice().pk,)), {**fields, **passwords})
-    assert not alice().groups.exists()
     assert alice().password == before
     assert before not in words(client.get(reverse("admin:auth_user_change", args=(alice().pk,))))
 

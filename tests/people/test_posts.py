@@ -25,7 +25,7 @@ from tests.refunds.test_record import standing_in
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 # Who may change which fields of which model through its form; everybody else changes nothing.
-PERSON = {"username", "first_name", "last_name", "email", "is_active", "is_staff", "groups"}
+PERSON = {"username", "first_name", "last_name", "email", "is_active", "is_staff"}
 REASON = {"name", "wording", "is_active"}
 MAY_CHANGE = {
     ("User admins", "auth.User"): PERSON,
@@ -34,6 +34,7 @@ MAY_CHANGE = {
     ("root", "refunds.RefundReason"): REASON,
 }
 ROLES = (*GROUPS, "root", "nobody")
+SESSIONS = ("sessions.Session", "usersessions.UserSession", "admin.LogEntry")
 EVERY_MODEL = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
@@ -156,7 +157,7 @@ def dump(but: type[models.Model] | None = None) -> str:
     """A hash of every row but the sessions, and one model that a test looks at by itself."""
     digest = hashlib.sha256()
     for model in apps.get_models():
-        if model._meta.label not in ("sessions.Session", "admin.LogEntry") and model is not but:
+        if model._meta.label not in SESSIONS and model is not but:
             rows = model._default_manager.order_by("pk")
             digest.update(serializers.serialize("json", rows).encode())
     return digest.hexdigest()
@@ -185,7 +186,7 @@ def test_looking_changes_nothing(role: str, trials: Any) -> None:
 @pytest.mark.parametrize("role", ["root", "Finance", "Agents"])
 def test_a_post_without_a_token_or_from_elsewhere_is_refused(role: str, trials: Any) -> None:
     client, n_asked = client_of(role, enforce_csrf_checks=True), 0
-    client.get("/accounts/password/change/")
+    client.get(reverse("account_change_password"))
     token = client.cookies["desk-csrf"].value
     before = dump()
     for address, view in addresses():
@@ -206,6 +207,6 @@ def test_a_post_without_a_token_or_from_elsewhere_is_refused(role: str, trials: 
 def test_with_the_token_the_same_post_works() -> None:
     """So that the test above sees the token's work, and not another refusal."""
     client = client_of("Agents", enforce_csrf_checks=True)
-    client.get("/accounts/password/change/")
+    client.get(reverse("account_change_password"))
     answer = client.post("/accounts/logout/", headers={"X-CSRFToken": client.cookies["desk-csrf"].value})
     assert answer.status_code == 302

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from refunds import services
 from refunds.errors import BadInput
-from tests.builders import alice, approved, bob, person
+from tests.builders import alice, approved, bob, person, ute, uwe
 from tests.people.desk import PASSWORD, is_in, log_in, words
 
 pytestmark = pytest.mark.django_db
@@ -159,14 +159,15 @@ def test_groups_that_do_not_go_together_change_nothing() -> None:
 
 
 @pytest.mark.promise("I50")
-def test_on_the_persons_page_demotion_and_switching_off_end_sessions() -> None:
+def test_a_demotion_and_switching_off_on_the_persons_page_end_sessions() -> None:
     uma, client = log_in(person("uma", "User admins")), log_in(bob())
-    page = reverse("admin:auth_user_change", args=(bob().pk,))
-    uma.post(page, {"username": "bob", "is_active": "on", "is_staff": "on", "groups": []})
-    assert not bob().groups.exists()
+    wish = {"groups": []}
+    change = services.propose_change("groups", "bob", wish, ute(), "Has left the team.", person=bob())
+    assert is_in(client)
+    services.confirm_change(change.pk, uwe())
     assert not is_in(client)
     client = log_in(bob())
-    uma.post(page, {"username": "bob", "is_staff": "on", "groups": []})
+    uma.post(reverse("admin:auth_user_change", args=(bob().pk,)), {"username": "bob", "is_staff": "on"})
     assert not bob().is_active
     User.objects.update(is_active=True)
     assert not is_in(client)
