@@ -116,7 +116,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if unknown := sorted(set(names) - set(SENTENCES)):
             raise pytest.UsageError(f"{item.nodeid} keeps promises that nobody made: {', '.join(unknown)}")
         if names:
-            item.user_properties += [("promises", names), ("uses the database", uses_database(item))]
+            is_once = item.get_closest_marker("once") is not None
+            item.user_properties += [("promises", names), ("uses the database", uses_database(item)), ("once", is_once)]
 
 
 def uses_database(item: pytest.Item) -> bool:
@@ -141,7 +142,7 @@ class Keeper:
         if "promises" not in told or report.skipped or (report.when != "call" and report.passed):
             return
         name = report.nodeid.split("[", 1)[0]
-        kept = {"promises": told["promises"], "uses the database": told["uses the database"], "trials": 0, "failed": 0}
+        kept = {**{key: told[key] for key in ("promises", "uses the database", "once")}, "trials": 0, "failed": 0}
         row = self.tests.setdefault(name, kept)
         row["trials"] += sum(value for key, value in report.user_properties if key == "trials") or 1
         row["failed"] += report.failed
@@ -167,13 +168,14 @@ def runs() -> list[dict[str, Any]]:
 
 
 def results(kept: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[str, str, int, int]]]]:
-    """Promise → test → (database, day, trials, failed); a test without a database counts for both."""
+    """Promise → test → (database, day, trials, failed); a test that needs none, or any, counts for both."""
     found: dict[str, dict[str, list[tuple[str, str, int, int]]]] = defaultdict(lambda: defaultdict(list))
     for run in kept:
         for test, row in run["tests"].items():
             for name in row["promises"]:
-                where = [run["database"]] if row["uses the database"] else ["none needed"]
-                found[name][test] += [(database, run["day"], row["trials"], row["failed"]) for database in where]
+                any_will_do = f"{run['database']}, any will do" if row["once"] else run["database"]
+                where = any_will_do if row["uses the database"] else "none needed"
+                found[name][test].append((where, run["day"], row["trials"], row["failed"]))
     return found
 
 
@@ -197,12 +199,14 @@ def page(kept: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def gaps(kept: list[dict[str, Any]]) -> Iterator[str]:
-    """What is missing for the page to be complete: each promise shown on both databases, and no failure."""
+    """What is missing for the page to be complete: each promise shown, on both where that matters, and no failure."""
     found = results(kept)
     for name in SENTENCES:
         rows = [row for test in found[name].values() for row in test]
         shown = {row[0] for row in rows}
-        if "none needed" not in shown:
+        if not shown:
+            yield f"{name} was not tried."
+        elif "none needed" not in shown and shown & {*DATABASES}:
             yield from (f"{name} was not tried on {database}." for database in DATABASES if database not in shown)
         if any(n_failed for *_, n_failed in rows):
             yield f"{name} was broken."
