@@ -22,6 +22,7 @@ from gateways.reading import (
     money_of,
     name_at,
     no_answer_to,
+    objects_at,
     outcome_table,
     seconds_at,
     unreadable_is,
@@ -219,3 +220,24 @@ def test_seconds_are_whole(text, seconds):
 def test_nothing_else_is_seconds(text):
     with pytest.raises(Misconfigured, match="X is a whole number of seconds"):
         seconds_at({"X": text}, "X")
+
+
+def test_a_path_may_have_one_step_or_many():
+    deep = {"n": 3, "a": {"b": {"n": 4, "list": [{"x": 1}]}}, "list": [{"x": 2}]}
+    assert (whole_at(deep, "n"), whole_at(deep, "a", "b", "n"), whole_at(deep, "a", "n")) == (3, 4, None)
+    assert objects_at(deep, "list") == [{"x": 2}]
+    assert objects_at(deep, "a", "b", "list") == [{"x": 1}]
+    assert objects_at(deep, "a", "list") == []
+
+
+def test_only_the_blanks_of_json_stand_around_a_wrapped_object():
+    assert json_of(answer(b" \r\n\t[{}]\n"), "They", may_be_wrapped=True) == {}
+    with pytest.raises(NoAnswer):
+        json_of(answer(b"\x0b[{}]\x0b"), "They", may_be_wrapped=True)
+
+
+def test_an_amount_without_a_point_is_whole_and_one_with_a_letter_is_none():
+    assert money_of("1200", "EUR") == Money(120_000, "EUR")
+    for text in ("1.00X", "1.0X0", "X1.00"):
+        with pytest.raises(ValueError, match=r"\w"):
+            money_of(text, "EUR")
