@@ -12,6 +12,7 @@ from django.utils import timezone
 from refunds import jobs
 from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Event, Payment, Refund
+from refunds.services import steps
 from refunds.services.actor import WORKER, Actor
 from refunds.services.steps import locked, take_step
 from tests.builders import again, approved, ask, bob, limit_to, make_account, make_payment
@@ -154,3 +155,18 @@ def test_the_payment_s_own_line_says_what_is_refunded_and_why() -> None:
     assert line.data == {"refund": refund.number, "refunded": 1000, "held": 300}
     assert (line.from_status, line.to_status, line.sequence) == ("captured", "partially_refunded", 2)
     assert (line.payment, line.source) == (refund.payment, "worker")
+
+
+def test_a_payment_that_is_another_now_is_not_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changes the payment between our look at it and our word about it."""
+    refund, standing = standing_in("processing"), steps._standing
+
+    def meanwhile(payment: Payment) -> str:
+        Payment.objects.filter(pk=payment.pk).update(version=payment.version + 1)
+        return standing(payment)
+
+    monkeypatch.setattr(steps, "_standing", meanwhile)
+    with pytest.raises(WrongMoment, match="changed this payment at the same moment"), transaction.atomic():
+        take_step(refund, "succeeded", WORKER, move=refund.succeed)
+    assert again(refund).status == "processing"
+    assert Payment.objects.get().refunded == 0
