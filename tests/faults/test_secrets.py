@@ -18,7 +18,7 @@ from tests.builders import ACCOUNTS, again, approved, make_account, make_payment
 from tests.faults.proxy import proxy
 from tests.faults.table import DEADLINE, ORDERS, Fault
 from tests.house import House
-from tests.people.canaries import sightings
+from tests.people.canaries import PANS, sightings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STORIES = ("success", "refused", "answer_lost", "error_after", "error_page", "unheard_word", "forged_webhook")
@@ -82,7 +82,7 @@ def test_secrets_stay_out_of_rows_logs_and_pages(
 def test_what_a_gateway_throws_back_at_us_is_masked(
     gateway: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: object
 ) -> None:
-    """A gateway that repeats our own request in its error page shows no secret in our record of it."""
+    """A gateway that repeats our request in its error page, with cards in it, leaves neither in our record of it."""
     settings.GATEWAY_DEADLINE_SECONDS = DEADLINE
     account = make_account(ACCOUNTS[gateway])
     secrets = secrets_of(gateway, sandbox)
@@ -93,8 +93,9 @@ def test_what_a_gateway_throws_back_at_us_is_masked(
         simulator = sandbox.simulators[gateway]
         sandbox.payment(simulator.payment_name(1), 5000, simulator.currency, gateway=gateway)
         refund = approved(make_payment(5000, simulator.currency, simulator.payment_name(1), account=account), 5000)
-        echo = " ".join(secrets).encode()
+        echo = " ".join([*secrets, *(f"card={pan};" for pan in PANS)]).encode()
         between.fault = Fault("echo", lambda line: line.sendall(b"HTTP/1.1 500 Oh\r\n\r\n" + echo))
         services.send_refund(refund.pk)
     assert again(refund).status == "unknown"
-    assert sightings(everything_kept(), secrets) == []
+    assert "card=411111" in again(refund).attempts.get().exchanges[-1]["response_body"]
+    assert sightings(everything_kept(), [*secrets, *PANS]) == []
