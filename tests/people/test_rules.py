@@ -251,6 +251,18 @@ def test_a_resubmitted_refund_meets_the_rules_anew_and_always_a_person() -> None
     assert (once_more.approvals_needed, once_more.status) == (1, Status.REQUESTED)
 
 
+@pytest.mark.parametrize("how", ["reason", "requester"])
+def test_a_resubmitted_refund_is_judged_by_its_reason_and_its_requester_too(how: str) -> None:
+    refund = ask()
+    ask(make_payment(reference="pay-2", customer_email="else@example.com"))
+    services.return_refund(refund.pk, bob(), "Which parcel?", seen=refund.version)
+    if how == "reason":
+        make_rule("2", reason=refund.reason)
+    else:
+        make_rule("2", currency="EUR", from_amount=2000, sums_payment=False, sums_customer=False)
+    assert services.resubmit_refund(refund.pk, alice(), "Blue.", seen=again(refund).version).approvals_needed == 2
+
+
 def test_a_refund_keeps_the_rule_that_it_met() -> None:
     rule = make_rule("2")
     refund = ask()
