@@ -12,7 +12,9 @@ from django.db import transaction
 
 from refunds import people
 from refunds.errors import BadInput
-from refunds.services.persons import end_sessions, set_groups, switch_off
+from refunds.models import Change
+from refunds.services.changes import change_at_once, stands
+from refunds.services.persons import end_sessions, switch_off
 
 
 def mapping() -> dict[str, set[str]]:
@@ -43,10 +45,16 @@ def why_nothing(theirs: Iterable[Any]) -> str:
 
 @transaction.atomic
 def take_over(person: User, theirs: Iterable[Any]) -> bool:
-    """Exactly the groups that theirs stand for; none where they stand for nothing or do not go together."""
-    theirs = list(theirs)
-    wanted = set() if why_nothing(theirs) else ours(theirs)
-    changed = set_groups(person, wanted)
+    """Exactly the groups that theirs stand for; none where they stand for nothing or do not go together.
+
+    Each change is kept as one of the identity provider's. A superuser is in no group of the desk.
+    """
+    theirs, name = list(theirs), person.get_username()
+    wanted = set() if person.is_superuser or why_nothing(theirs) else ours(theirs)
+    wish = {"groups": sorted(wanted)}
+    if changed := stands(Change.Kind.GROUPS, name, person) != wish:
+        note = f"As {settings.OIDC_NAME} says."
+        change_at_once(Change.Kind.GROUPS, name, wish, Change.Source.PROVIDER, note, person=person)
     if person.is_staff != bool(wanted):
         person.is_staff = bool(wanted)
         person.save(update_fields=["is_staff"])

@@ -21,6 +21,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from refunds.models import Change
 from refunds.services import identity
 from tests.builders import again as as_now
 from tests.builders import alice, ask, bob
@@ -114,6 +115,9 @@ def test_a_group_removed_there_ends_rights_and_open_sessions_with_the_next_login
     assert groups_of() == {"Agents"}
     assert not is_in(first)
     assert is_in(second)
+    told = Change.objects.order_by("pk").values_list("source", "subject", "before__groups", "after__groups")
+    both = ["Agents", "Approvers"]
+    assert list(told) == [("provider", "maria", [], both), ("provider", "maria", both, ["Agents"])]
 
 
 def test_claims_make_neither_superusers_nor_staff(issuer: Issuer) -> None:
