@@ -11,6 +11,7 @@ from django.urls import include, path, re_path
 from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
+from refunds.admin.find import find_view
 from refunds.admin.fresh import needed
 from refunds.webhooks import receive
 from refunds_site import login_log, second_factor, security, sso_views
@@ -72,6 +73,7 @@ own = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/autocomplete/", not_found),  # no field of ours asks it, and it knows no scope
+    path("admin/find/", admin.site.admin_view(find_view), name="find"),
     path("admin/", admin.site.urls),
     path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),

@@ -18,8 +18,8 @@ from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.admin.forms import RequestForm
-from refunds.admin.refunds import by_our_name
 from refunds.errors import RefundError
+from refunds.find import by_our_name
 from refunds.models import Event, Payment, Refund
 
 BADGES = {"captured": "info", "partially_refunded": "warning", "refunded": "success"}

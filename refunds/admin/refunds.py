@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
@@ -23,6 +23,7 @@ from refunds.admin.filters import REFUND_FILTERS
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
 from refunds.errors import RefundError
+from refunds.find import by_our_name
 from refunds.models import Refund, Status
 from refunds.templatetags.desk import TONES
 
@@ -201,16 +202,6 @@ class RefundAdmin(Exports, OwnPage):
             messages.info(request, "Nothing else waits for your decision.")
             return redirect("admin:refunds_refund_changelist")
         return redirect("admin:refunds_refund_change", following.pk)
-
-
-def by_our_name(text: str) -> Q:
-    """Our number (R-000042 or R-42) and our key."""
-    text = text.strip().upper()
-    digits = text.removeprefix("R-")
-    number = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 12 else None
-    key = text.lower() if len(text) == 36 and text.count("-") == 4 and text.replace("-", "").isalnum() else None
-    match = Q(pk=number) if number is not None and text.startswith("R-") else Q(pk__in=())
-    return match | Q(key=key) if key and all(c in "0123456789abcdef-" for c in key) else match
 
 
 def is_moving(refund: Refund) -> bool:

@@ -83,6 +83,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("/", "The bare address, which leads to the desk", "++++++++++", "++++++++++"),
     Screen("admin:index", "The first page", EVERYBODY, EVERYBODY),
     Screen("admin:app_list", "The list of screens of one kind", "++++++0+>>", "++++++0+>>"),
+    Screen("find", "Find anything a customer reads out", EVERYBODY, NO_POST),
     Screen("admin:search", "The search over screens' names", EVERYBODY, EVERYBODY),
     Screen("admin:jsi18n", "Words for scripts", EVERYBODY, NO_POST),
     Screen("admin:autocomplete", "Autocomplete, which no field uses", "0000000000", "0000000000"),
