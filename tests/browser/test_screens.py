@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.urls import NoReverseMatch, reverse
 
 from refunds.models import Account
@@ -30,6 +32,15 @@ LISTS = (
     "change",
 )
 SMALLEST_BUTTON = 40  # pixels high, on a phone
+LARGEST_PAGE = 100_000  # bytes of HTML, compressed
+LARGEST_SHIFT = 0.1  # what browsers' makers call good
+AXE, GRAVE = Axe(), ("serious", "critical")
+SHIFTED = """() => new Promise(told => {
+    let sum = 0;
+    new PerformanceObserver(list => list.getEntries().forEach(it => { sum += it.hadRecentInput ? 0 : it.value }))
+        .observe({type: "layout-shift", buffered: true});
+    setTimeout(() => told(sum), 20);
+})"""
 STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 IS_DARK = "document.documentElement.classList.contains('dark')"
 TOUCHED = ".desk-button, select, button:not(#searchbar-submit), input:not([type=checkbox], [type=radio], [type=hidden])"
@@ -53,6 +64,7 @@ def pages(desk: scene.Scene) -> Iterator[str]:
     yield reverse("admin:index")
     yield from (reverse(f"admin:refunds_{name}_changelist") for name in LISTS)
     yield reverse("admin:refunds_payment_changelist") + "?q=nobody"
+    yield from (reverse("find") + f"?q={text}" for text in ("", "SO-48", "nobody"))
     for order in ("SO-48213", "SO-48230"):
         yield reverse("admin:refunds_payment_change", args=(desk.payments[order].pk,))
     yield reverse("admin:refunds_payment_request", args=(desk.payments["SO-48213"].pk,))
@@ -110,6 +122,8 @@ def previewed(visitor: Visitor) -> None:
 def judge(visitor: Visitor) -> Iterator[str]:
     """What is wrong with the page that is open, at both widths."""
     page = visitor.page
+    if (shift := page.evaluate(SHIFTED)) > LARGEST_SHIFT:
+        yield f"{page.url} moves under the reader's eyes ({shift:.2f})"
     if page.evaluate(IS_DARK) != (visitor.scheme == "dark"):
         yield f"{page.url} is not {visitor.scheme}"
     page.set_viewport_size(DESKTOP)
@@ -121,6 +135,15 @@ def judge(visitor: Visitor) -> Iterator[str]:
     if wide := page.evaluate(STICKING_OUT):
         yield f"{page.url} sticks out by {wide} px at {PHONE['width']}"
     yield from (f"{page.url}: {small}" for small in page.evaluate(SMALL_BUTTONS, [TOUCHED, SMALLEST_BUTTON]))
+    yield from (f"{page.url} bars people: {bar}" for bar in barriers(visitor))
+
+
+def barriers(visitor: Visitor) -> Iterator[str]:
+    """What axe-core finds grave on the page, as it is seen now."""
+    found = AXE.run(visitor.page, options={"resultTypes": ["violations"]}).response["violations"]
+    for one in found:
+        if one["impact"] in GRAVE:
+            yield f"{one['id']} ({one['help']}): " + "; ".join(node["html"][:150] for node in one["nodes"][:3])
 
 
 def confirmations(visitor: Visitor, desk: scene.Scene) -> Iterator[None]:
@@ -162,6 +185,8 @@ def test_every_screen_is_clean(scheme: str, desk: scene.Scene, visit: Callable[.
     for address in pages(desk):
         answer = visitor.go(address)
         assert answer.status == 200, address
+        if (size := len(gzip.compress(answer.body()))) > LARGEST_PAGE:
+            wrong.append(f"{address} has {size} bytes, compressed")
         wrong += judge(visitor)
     for _ in confirmations(visitor, desk):
         wrong += judge(visitor)
