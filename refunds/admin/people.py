@@ -135,6 +135,9 @@ class GroupAdmin(NoGuessing, DjangoGroupAdmin, ModelAdmin):
 
     actions = None
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).prefetch_related("permissions__content_type")
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
