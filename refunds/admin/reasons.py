@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -29,7 +30,10 @@ class WordForm(forms.ModelForm):
         gateway, word = found.get("gateway"), found.get("word", "")
         allowed = reasons.words_of(gateway) if gateway else ()
         if allowed and word and word not in allowed:
-            self.add_error("word", f"Write one of {', '.join(allowed)}, or leave it empty: then no reason is sent.")
+            self.add_error(
+                "word",
+                _("Write one of %(names)s, or leave it empty: then no reason is sent.") % {"names": ", ".join(allowed)},
+            )
         return found
 
 
