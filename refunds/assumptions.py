@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from gateways import registry
 from gateways.contract import Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
@@ -62,6 +63,9 @@ def unknown_ids(account: Account) -> list[str]:
     """What ACCEPT_ASSUMPTIONS names and its gateway does not."""
     known = {assumption.id for assumption in registry.gateway_class(account.gateway).assumptions}
     return [name for name in accounts.accepted_assumptions(account.slug) if name not in known]
+
+
+WORDS = (gettext_noop("proved"), gettext_noop("accepted"), gettext_noop("assumed"))
 
 
 def _word(account: Account, assumption: Assumption, accepted: Sequence[str]) -> tuple[str, str]:

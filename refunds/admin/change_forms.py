@@ -50,10 +50,13 @@ def amounts_of(allowance: Allowance) -> dict[str, str]:
 
 class NewAllowanceForm(AllowanceForm):
     person = forms.ModelChoiceField(
-        User.objects.none(), empty_label=gettext_lazy("Choose…"), widget=UnfoldAdminSelectWidget
+        User.objects.none(),
+        empty_label=gettext_lazy("Choose…"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Person"),
     )
     act = forms.ChoiceField(label=gettext_lazy("For"), choices=Allowance.Act.choices, widget=UnfoldAdminSelectWidget)
-    currency = forms.CharField(max_length=3, widget=CURRENCY)
+    currency = forms.CharField(max_length=3, widget=CURRENCY, label=gettext_lazy("Currency"))
     field_order = ("person", "act", "currency", "largest", "per_day", "note")
 
     def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
@@ -73,7 +76,10 @@ class DeputyForm(ProposalForm):
     """Both days are included, in the house's time zone."""
 
     deputy = forms.ModelChoiceField(
-        User.objects.none(), empty_label=gettext_lazy("Choose…"), widget=UnfoldAdminSelectWidget
+        User.objects.none(),
+        empty_label=gettext_lazy("Choose…"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Deputy"),
     )
     from_day = forms.DateField(label=gettext_lazy("From"), widget=DateInput)
     last_day = forms.DateField(
@@ -106,7 +112,10 @@ def _midnight(day: date) -> datetime:
 
 class GroupsForm(ProposalForm):
     groups = forms.MultipleChoiceField(
-        choices=[(name, gettext_lazy(name)) for name in people.GROUPS], required=False, widget=boxes()
+        choices=[(name, gettext_lazy(name)) for name in people.GROUPS],
+        required=False,
+        widget=boxes(),
+        label=gettext_lazy("Groups"),
     )
     field_order = ("groups", "note")
 
@@ -121,6 +130,7 @@ class AccountsForm(ProposalForm):
         required=False,
         widget=boxes(),
         help_text=gettext_lazy("Without a tick the person works with all accounts, also with those that come later."),
+        label=gettext_lazy("Accounts"),
     )
     field_order = ("accounts", "note")
 

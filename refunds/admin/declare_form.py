@@ -50,6 +50,7 @@ class DeclareForm(forms.Form):
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text=gettext_lazy("Where the evidence is kept, if you attach none here."),
+        label=gettext_lazy("Ticket"),
     )
     evidence = forms.FileField(
         required=False,
@@ -58,6 +59,7 @@ class DeclareForm(forms.Form):
         help_text=format_lazy(
             gettext_lazy("A screenshot, statement or message, up to {size} MB."), size=LARGEST_FILE // 1024 // 1024
         ),
+        label=gettext_lazy("Evidence"),
     )
 
     def choices(self) -> list[dict[str, object]]:

@@ -65,6 +65,7 @@ class PaymentForm(forms.Form):
         to_field_name="slug",
         empty_label=gettext_lazy("Choose…"),
         widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Account"),
     )
     payment_reference = text(
         "reference", gettext_lazy("Payment reference"), gettext_lazy("The gateway's id of the payment.")
@@ -74,6 +75,7 @@ class PaymentForm(forms.Form):
         max_length=30,
         help_text=gettext_lazy("What was captured, with a point: 12.50."),
         widget=UnfoldAdminTextInputWidget({"inputmode": "decimal"}),
+        label=gettext_lazy("Amount"),
     )
     currency = text(
         "currency", gettext_lazy("Currency"), gettext_lazy("Three letters, such as EUR, JPY or KWD."), size=3
@@ -86,6 +88,7 @@ class PaymentForm(forms.Form):
         required=False,
         widget=UnfoldBooleanWidget,
         help_text=gettext_lazy("The customer disputes it with the bank; it is not refunded then."),
+        label=gettext_lazy("Disputed"),
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:

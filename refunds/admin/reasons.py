@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -19,7 +20,9 @@ from refunds.models import ReasonWord, RefundReason
 class WordForm(forms.ModelForm):
     """One gateway's word; refuses one that it would not understand, where the gateway has a list of them."""
 
-    gateway = forms.ChoiceField(choices=reasons.gateways_with_words, widget=UnfoldAdminSelectWidget)
+    gateway = forms.ChoiceField(
+        choices=reasons.gateways_with_words, widget=UnfoldAdminSelectWidget, label=gettext_lazy("Gateway")
+    )
 
     class Meta:
         model = ReasonWord

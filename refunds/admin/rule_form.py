@@ -27,10 +27,18 @@ class RuleForm(ProposalForm):
         label=gettext_lazy("Asks for"), choices=Rule.Demand.choices, widget=UnfoldAdminSelectWidget
     )
     account = forms.ModelChoiceField(
-        Account.objects.none(), required=False, empty_label=gettext_lazy("All accounts"), widget=UnfoldAdminSelectWidget
+        Account.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("All accounts"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Account"),
     )
     currency = forms.CharField(
-        max_length=3, required=False, widget=CURRENCY, help_text=gettext_lazy("Needed where amounts are.")
+        max_length=3,
+        required=False,
+        widget=CURRENCY,
+        help_text=gettext_lazy("Needed where amounts are."),
+        label=gettext_lazy("Currency"),
     )
     from_amount = amount_field(gettext_lazy("From this amount on"), gettext_lazy("This amount itself is included."))
     to_amount = amount_field(gettext_lazy("Up to this amount"), gettext_lazy("This amount itself is included."))
@@ -50,6 +58,7 @@ class RuleForm(ProposalForm):
         required=False,
         empty_label=gettext_lazy("Any reason"),
         widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Reason"),
     )
     from_days = forms.IntegerField(
         label=gettext_lazy("Only payments at least so many days old"),

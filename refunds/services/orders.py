@@ -91,4 +91,4 @@ def demand_carried(refund: Refund, gateway: Gateway | None = None) -> None:
     """Refuse early what the gateway's wire cannot carry."""
     gateway = gateway or gateway_for(refund.account)
     if objection := gateway.check(order_of(refund)):
-        raise NotRefundable(objection)
+        raise NotRefundable(_(objection))

@@ -95,7 +95,7 @@ class RowCheck:
             raise BadInput(str(trouble)) from trouble
         order = RefundOrder(key=str(uuid.uuid4()), payment_reference=reference, amount=amount)
         if objection := self.gateways[account.slug].check(order):
-            raise BadInput(objection)
+            raise BadInput(_(objection))
 
     def _moment(self, text: str) -> datetime:
         """ISO 8601 → UTC."""
