@@ -86,7 +86,6 @@ SENTENCES = (
     gettext_noop("Paynow takes keys of at most 38 letters, digits, - and _."),
     gettext_noop("Paynow knows a payment by a paymentId such as ABCD-123-XYZ-0AB."),
     gettext_noop("Paynow refunds PLN, EUR, USD, GBP, CZK."),
-    gettext_noop(", "),
     gettext_noop("Paynow refunds amounts above zero, of at most 10 digits."),
     gettext_noop("Paynow takes one of these reasons: RMA, REFUND_BEFORE_14, REFUND_AFTER_14, OTHER."),
     gettext_noop("%(currency)r is not an ISO 4217 code."),
