@@ -106,7 +106,8 @@ def span(pause: timedelta) -> str:
     for unit, length in UNITS:
         n_units, rest = divmod(pause, length)
         if n_units:
-            parts.append(f"{n_units}\N{NO-BREAK SPACE}{ngettext('day', 'days', n_units) if unit == 'day' else unit}")
+            name = ngettext("day", "days", n_units) if unit == "day" else unit
+            parts.append(f"{n_units}\N{NO-BREAK SPACE}{name}")
             pause = rest
     if pause and len(parts) < 2:
         parts.append(f"{pause.total_seconds():g}\N{NO-BREAK SPACE}s")

@@ -223,6 +223,7 @@ TIME_ZONE = ENV.str("TIME_ZONE", default="UTC")
 LANGUAGES = [("en", "English"), ("pl", "Polski")]
 LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["refunds_site.formats"]
 
 # --- Exports: a list as CSV or XLSX ---
 
