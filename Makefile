@@ -17,7 +17,7 @@ SOAK := -n 0 -m soak tests/soak/test_soak.py --promises-to var/promises/soak
 # The database that was named, or else both, one after the other.
 SOAK_ON := $(or $(TEST_DATABASE_URL),$(DATABASE_URL))
 
-.PHONY: help run reset test faults soak audit mutants lint lock screenshots
+.PHONY: help run reset test faults soak audit mutants lint lock screenshots words
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ lint: $(DEV) audit  ## format, lint, types, migrations, system checks, audit
 	$(BIN)/mypy
 	$(MANAGE) makemigrations --check --dry-run --settings tests.settings
 	$(MANAGE) check --settings tests.settings
+
+words: $(DEV)  ## find what the desk says and what nobody has translated yet (needs gettext)
+	$(BIN)/python -m tests.words
 
 screenshots: $(DEV)  ## take the pictures in docs/screenshots anew
 	$(BIN)/python -m tests.browser.screenshots

@@ -10,17 +10,28 @@ from functools import cache
 from moneyed import CurrencyDoesNotExist, get_currency
 
 PLAIN_AMOUNT = re.compile(r"\A[0-9]{1,15}(?:\.[0-9]{1,3})?\Z", re.ASCII)
+NO_CURRENCY = "%(currency)r is not an ISO 4217 code."
+NO_AMOUNT = "%(text)r is not an amount: write digits and a point, such as 12.50."
+OFF_THE_GRID = "%(currency)s has %(places)s decimals; %(text)s has %(decimals)s."
+
+
+class NotMoney(ValueError):
+    """What was typed cannot be used; whoever shows it may say the same in another language."""
+
+    def __init__(self, sentence: str, **values: object) -> None:
+        super().__init__(sentence % values)
+        self.sentence, self.values = sentence, values
 
 
 @cache
 def exponent(currency: str) -> int:
-    """Decimals of a currency by ISO 4217: JPY 0, EUR 2, KWD 3. Raises ValueError for a code that is not one."""
+    """Decimals of a currency by ISO 4217: JPY 0, EUR 2, KWD 3. Raises NotMoney for a code that is not one."""
     if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
-        raise ValueError(f"{currency!r} is not an ISO 4217 code.")
+        raise NotMoney(NO_CURRENCY, currency=currency)
     try:
         sub_unit: int = get_currency(currency).sub_unit
     except CurrencyDoesNotExist:
-        raise ValueError(f"{currency!r} is not an ISO 4217 code.") from None
+        raise NotMoney(NO_CURRENCY, currency=currency) from None
     return len(str(sub_unit)) - 1
 
 
@@ -38,13 +49,13 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
-        """Read plain major units, such as "12.50". Raises ValueError for anything else and off the currency's grid."""
+        """Read plain major units, such as "12.50". Raises NotMoney for anything else and off the currency's grid."""
         if not isinstance(text, str) or not PLAIN_AMOUNT.match(text):
-            raise ValueError(f"{text!r} is not an amount: write digits and a point, such as 12.50.")
+            raise NotMoney(NO_AMOUNT, text=text)
         whole, _, decimals = text.partition(".")
         places = exponent(currency)
         if len(decimals) > places:
-            raise ValueError(f"{currency} has {places} decimals; {text} has {len(decimals)}.")
+            raise NotMoney(OFF_THE_GRID, currency=currency, places=places, text=text, decimals=len(decimals))
         return cls(int(whole + decimals.ljust(places, "0")), currency)
 
     @property

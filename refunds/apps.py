@@ -1,4 +1,4 @@
-"""Wires the app into Django: its name, its checks, nothing else."""
+"""Wires the app into Django: its names, its checks, nothing else."""
 
 from django.apps import AppConfig
 
@@ -9,5 +9,7 @@ class RefundsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from refunds import checks, login_checks  # noqa: F401  they register the system checks
+        from refunds import checks, login_checks, names  # noqa: F401  the first two register the system checks
         from refunds_site import checks as checks_of_the_site  # noqa: F401
+
+        names.put_on(self)

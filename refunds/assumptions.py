@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from gateways import registry
 from gateways.contract import Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
@@ -63,16 +65,27 @@ def unknown_ids(account: Account) -> list[str]:
     return [name for name in accounts.accepted_assumptions(account.slug) if name not in known]
 
 
+WORDS = (gettext_noop("proved"), gettext_noop("accepted"), gettext_noop("assumed"))
+
+
 def _word(account: Account, assumption: Assumption, accepted: Sequence[str]) -> tuple[str, str]:
     proof, now_at = account.proved.get(assumption.id), address_of(account)
     if proof and proof["host"] == now_at:
-        return "proved", f"Proved on {wording.moment(datetime.fromisoformat(proof['at']))} at {now_at}."
+        return "proved", _("Proved on %(moment)s at %(host)s.") % {
+            "moment": wording.moment(datetime.fromisoformat(proof["at"])),
+            "host": now_at,
+        }
     if assumption.id in accepted:
-        return "accepted", f"Accepted in {accounts.prefix_of(account.slug)}_ACCEPT_ASSUMPTIONS."
+        return "accepted", _("Accepted in %(prefix)s_ACCEPT_ASSUMPTIONS.") % {
+            "prefix": accounts.prefix_of(account.slug)
+        }
     if proof:
-        return "assumed", f"Assumed: it was proved at {proof['host']}, which this account no longer calls."
-    way = " A look-up at the real gateway would prove it." if assumption.shown_by_look_up else ""
-    return "assumed", f"Assumed; our sandbox is built on it.{way}"
+        return "assumed", _("Assumed: it was proved at %(host)s, which this account no longer calls.") % {
+            "host": proof["host"]
+        }
+    if assumption.shown_by_look_up:
+        return "assumed", _("Assumed; our sandbox is built on it. A look-up at the real gateway would prove it.")
+    return "assumed", _("Assumed; our sandbox is built on it.")
 
 
 def address_of(account: Account) -> str:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from itertools import groupby
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from gateways import registry
 from gateways.contract import Gateway, LookUp, Repeat, Webhooks
@@ -17,20 +19,22 @@ from refunds.assumptions import Standing, standing_of
 from refunds.models import Account
 
 LOOK_UP = {
-    LookUp.NONE: "Not possible. People look in their screens and declare what became of it.",
-    LookUp.BY_REFERENCE: "By their reference: not before they have answered with one.",
-    LookUp.BY_KEY: "By our own key, even when their answer was lost.",
-    LookUp.BY_PAYMENT: "By the payment: what they show is compared with what they showed before.",
+    LookUp.NONE: gettext_lazy("Not possible. People look in their screens and declare what became of it."),
+    LookUp.BY_REFERENCE: gettext_lazy("By their reference: not before they have answered with one."),
+    LookUp.BY_KEY: gettext_lazy("By our own key, even when their answer was lost."),
+    LookUp.BY_PAYMENT: gettext_lazy("By the payment: what they show is compared with what they showed before."),
 }
 REPEAT = {
-    Repeat.NEVER: "Never. After no answer a second order could pay twice.",
-    Repeat.AFTER_ABSENCE: "Under the same key, once a look-up has not found it and the quiet window is over.",
-    Repeat.WITHIN_WINDOW: "Under the same key, for as long as they honour it.",
+    Repeat.NEVER: gettext_lazy("Never. After no answer a second order could pay twice."),
+    Repeat.AFTER_ABSENCE: gettext_lazy(
+        "Under the same key, once a look-up has not found it and the quiet window is over."
+    ),
+    Repeat.WITHIN_WINDOW: gettext_lazy("Under the same key, for as long as they honour it."),
 }
 WEBHOOKS = {
-    Webhooks.NONE: "None about refunds: we ask.",
-    Webhooks.KNOCK: "They only knock: what they say is not believed, and we ask at once.",
-    Webhooks.SPEAK: "Signed: believed at once, and looked up all the same.",
+    Webhooks.NONE: gettext_lazy("None about refunds: we ask."),
+    Webhooks.KNOCK: gettext_lazy("They only knock: what they say is not believed, and we ask at once."),
+    Webhooks.SPEAK: gettext_lazy("Signed: believed at once, and looked up all the same."),
 }
 UNITS = (("day", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)))
 
@@ -61,30 +65,39 @@ def abilities(gateway: Gateway | type[Gateway]) -> list[tuple[str, str]]:
     """Label and sentence for each capability; with its settings where they are known."""
     can = gateway.can
     if can.by_hand:
-        return [("How it works", "A person makes the transfer; then one says what became of it, and another confirms.")]
+        return [
+            (
+                _("How it works"),
+                _("A person makes the transfer; then one says what became of it, and another confirms."),
+            )
+        ]
     return [
-        ("Part of a payment", "Yes." if can.partial else "No, only all of it."),
+        (_("Part of a payment"), _("Yes.") if can.partial else _("No, only all of it.")),
         (
-            "Several refunds of one payment",
-            "At the same time." if can.several else "One after the other: the next waits.",
+            _("Several refunds of one payment"),
+            _("At the same time.") if can.several else _("One after the other: the next waits."),
         ),
-        ("Asking what became of it", LOOK_UP[can.look_up]),
-        ("The same order again", REPEAT[can.repeat]),
-        ("Cancelling there", "Until they have begun to pay." if can.cancel else "Not possible."),
-        ("Webhooks", WEBHOOKS[can.webhooks]),
-        ("When we ask", plan(gateway.poll_plan)),
-        ("Quiet window", _quiet(gateway.quiet_window)),
-        ("Key window", _key(gateway)),
+        (_("Asking what became of it"), str(LOOK_UP[can.look_up])),
+        (_("The same order again"), str(REPEAT[can.repeat])),
+        (_("Cancelling there"), _("Until they have begun to pay.") if can.cancel else _("Not possible.")),
+        (_("Webhooks"), str(WEBHOOKS[can.webhooks])),
+        (_("When we ask"), plan(gateway.poll_plan)),
+        (_("Quiet window"), _quiet(gateway.quiet_window)),
+        (_("Key window"), _key(gateway)),
     ]
 
 
 def plan(pauses: Sequence[timedelta]) -> str:
     """A poll plan in words, at the pace of this installation."""
     if not pauses:
-        return "Never by ourselves."
+        return _("Never by ourselves.")
     *first, last = [(span(pause * settings.POLL_PACE), len(list(same))) for pause, same in groupby(pauses)]
-    steps = [f"{n} times {text}" if n > 1 else text for text, n in first]
-    return f"After {', '.join(steps)}, then every {last[0]}." if steps else f"Every {last[0]}."
+    steps = [_("%(number)s times %(span)s") % {"number": n, "span": text} if n > 1 else text for text, n in first]
+    return (
+        _("After %(spans)s, then every %(last)s.") % {"spans": ", ".join(steps), "last": last[0]}
+        if steps
+        else _("Every %(last)s.") % {"last": last[0]}
+    )
 
 
 def span(pause: timedelta) -> str:
@@ -93,7 +106,8 @@ def span(pause: timedelta) -> str:
     for unit, length in UNITS:
         n_units, rest = divmod(pause, length)
         if n_units:
-            parts.append(f"{n_units}\N{NO-BREAK SPACE}{unit}{'s' if unit == 'day' and n_units > 1 else ''}")
+            name = ngettext("day", "days", n_units) if unit == "day" else unit
+            parts.append(f"{n_units}\N{NO-BREAK SPACE}{name}")
             pause = rest
     if pause and len(parts) < 2:
         parts.append(f"{pause.total_seconds():g}\N{NO-BREAK SPACE}s")
@@ -101,10 +115,14 @@ def span(pause: timedelta) -> str:
 
 
 def _quiet(window: timedelta) -> str:
-    return f"{span(window)}: an order that is unseen for so long can no longer arrive." if window else "None."
+    return (
+        _("%(span)s: an order that is unseen for so long can no longer arrive.") % {"span": span(window)}
+        if window
+        else _("None.")
+    )
 
 
 def _key(gateway: Gateway | type[Gateway]) -> str:
     if gateway.key_window:
-        return f"{span(gateway.key_window)}: they honour our key for so long."
-    return "No end of it is known." if gateway.can.repeat is not Repeat.NEVER else "They keep no key of ours."
+        return _("%(span)s: they honour our key for so long.") % {"span": span(gateway.key_window)}
+    return _("No end of it is known.") if gateway.can.repeat is not Repeat.NEVER else _("They keep no key of ours.")

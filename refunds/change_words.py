@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from gateways.money import Money
 from refunds import wording
 from refunds.models import Allowance, Change, Rule
 from refunds.services.change_kinds import SUMS, wish_of
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 Wish = dict[str, Any]
-SUM_WORDS = {"sums_payment": "payment", "sums_customer": "customer", "sums_requester": "requester"}
+SUM_WORDS = {
+    "sums_payment": gettext_lazy("payment"),
+    "sums_customer": gettext_lazy("customer"),
+    "sums_requester": gettext_lazy("requester"),
+}
 NOTHING = "—"
 
 
@@ -40,7 +50,7 @@ def sentence(rule: Rule) -> str:
 
 def sentence_of(wish: Wish) -> str:
     named = [wish["account"], band(wish), f"“{wish['reason']}”" if wish["reason"] else "", age(wish)]
-    where = ", ".join(part for part in named if part) or "Every refund"
+    where = ", ".join(part for part in named if part) or _("Every refund")
     return f"{where if wish['account'] else where[0].upper() + where[1:]}: {demand(wish['demand'])}"
 
 
@@ -62,32 +72,36 @@ def band(wish: Wish) -> str:
     if not currency:
         return ""
     if high is not None and low:
-        return f"{_amount(low, currency)} to {_amount(high, currency)}"
+        return _("%(low)s to %(high)s") % {"low": _amount(low, currency), "high": _amount(high, currency)}
     if high is not None:
-        return f"up to {_amount(high, currency)}"
-    return f"from {_amount(low, currency)}" if low else f"any amount in {currency}"
+        return _("up to %(amount)s") % {"amount": _amount(high, currency)}
+    if low:
+        return _("from %(amount)s") % {"amount": _amount(low, currency)}
+    return _("any amount in %(currency)s") % {"currency": currency}
 
 
 def age(wish: Wish) -> str:
     days = wish["from_days"]
-    return f"payments at least {days} day{'' if days == 1 else 's'} old" if days else ""
+    words = ngettext("payments at least %(days)s day old", "payments at least %(days)s days old", days or 0)
+    return words % {"days": days} if days else ""
 
 
 def _sums(wish: Wish) -> str:
-    counted = [SUM_WORDS[name] for name in SUMS if wish[name]]
-    return f"Sums of 24 hours: {', '.join(counted)}" if counted else "Each refund by itself"
+    counted = ", ".join(str(SUM_WORDS[name]) for name in SUMS if wish[name])
+    return _("Sums of 24 hours: %(names)s") % {"names": counted} if counted else _("Each refund by itself")
 
 
 def _rule(change: Change, wish: Wish) -> dict[str, str]:
     if not wish:
         return {}
     return {
-        "Account": wish["account"] or "all accounts",
-        "Amount": band(wish) or "any amount",
-        "Counted together": ", ".join(SUM_WORDS[name] for name in SUMS if wish[name]) or "nothing: each by itself",
-        "Reason": wish["reason"] or "any reason",
-        "Age": age(wish) or "payments of any age",
-        "Asks for": demand(wish["demand"]),
+        _("Account"): wish["account"] or _("all accounts"),
+        _("Amount"): band(wish) or _("any amount"),
+        _("Counted together"): ", ".join(str(SUM_WORDS[name]) for name in SUMS if wish[name])
+        or _("nothing: each by itself"),
+        _("Reason"): wish["reason"] or _("any reason"),
+        _("Age"): age(wish) or _("payments of any age"),
+        _("Asks for"): demand(wish["demand"]),
     }
 
 
@@ -96,30 +110,30 @@ def _rule(change: Change, wish: Wish) -> dict[str, str]:
 
 def allowance_parts(change: Change) -> tuple[str, str]:
     """The act and the currency that a change of an allowance is about."""
-    _, act, currency = change.subject.rsplit(" ", 2)
+    act, currency = change.subject.rsplit(" ", 2)[1:]
     return str(Allowance.Act(act).label), currency
 
 
 def _allowance(change: Change, wish: Wish) -> dict[str, str]:
-    _, currency = allowance_parts(change)
+    currency = allowance_parts(change)[1]
     if not wish:
         return {}
-    return {"At once": _amount(wish["largest"], currency), "On one day": _amount(wish["per_day"], currency)}
+    return {_("At once"): _amount(wish["largest"], currency), _("On one day"): _amount(wish["per_day"], currency)}
 
 
 def _delegation(change: Change, wish: Wish) -> dict[str, str]:
     if not wish:
         return {}
     begin, end = (wording.moment(datetime.fromisoformat(wish[name])) for name in ("from", "until"))
-    return {"Stands in": wish["deputy"], "For": str(change.person), "From": begin, "Until": end}
+    return {_("Stands in"): wish["deputy"], _("For"): str(change.person), _("From"): begin, _("Until"): end}
 
 
 def _groups(change: Change, wish: Wish) -> dict[str, str]:
-    return {"Groups": ", ".join(wish.get("groups", [])) or "none"}
+    return {_("Groups"): ", ".join(map(_, wish.get("groups", []))) or _("none")}
 
 
 def _accounts(change: Change, wish: Wish) -> dict[str, str]:
-    return {"Accounts": ", ".join(wish.get("accounts", [])) or "all accounts"}
+    return {_("Accounts"): ", ".join(wish.get("accounts", [])) or _("all accounts")}
 
 
 WORDS: dict[str, Callable[[Change, Wish], dict[str, str]]] = {
@@ -134,13 +148,22 @@ WORDS: dict[str, Callable[[Change, Wish], dict[str, str]]] = {
 def title(change: Change) -> str:
     """What is changed: Rule 4, Groups of alice."""
     if change.kind == Change.Kind.RULE:
-        return f"Rule {change.subject}"
+        return _("Rule %(number)s") % {"number": change.subject}
     if change.kind == Change.Kind.ALLOWANCE:
         act, currency = allowance_parts(change)
-        return f"Allowance of {change.person} for {act} in {currency}"
-    if change.kind == Change.Kind.DELEGATION:
-        return f"Deputy of {change.person}"
-    return f"{change.get_kind_display().capitalize()} of {change.person}"
+        return _("Allowance of %(person)s for %(act)s in %(currency)s") % {
+            "person": change.person,
+            "act": act,
+            "currency": currency,
+        }
+    return TITLES[change.kind] % {"person": change.person}
+
+
+TITLES: dict[str, StrOrPromise] = {
+    Change.Kind.DELEGATION: gettext_lazy("Deputy of %(person)s"),
+    Change.Kind.GROUPS: gettext_lazy("Groups of %(person)s"),
+    Change.Kind.ACCOUNTS: gettext_lazy("Accounts of %(person)s"),
+}
 
 
 def verb(change: Change) -> str:
@@ -148,6 +171,9 @@ def verb(change: Change) -> str:
     if not change.before:
         return "new"
     return "change" if change.after else "end"
+
+
+VERBS = {"new": gettext_lazy("new"), "change": gettext_lazy("change"), "end": gettext_lazy("end")}
 
 
 def lines(change: Change) -> list[Line]:
@@ -167,7 +193,7 @@ def _short(change: Change, wish: Wish) -> str:
     told = WORDS[change.kind](change, wish)
     if change.kind in (Change.Kind.GROUPS, Change.Kind.ACCOUNTS):
         return next(iter(told.values()))
-    return ", ".join(f"{label[0].lower()}{label[1:]} {text}" for label, text in told.items()) or "none"
+    return ", ".join(f"{label[0].lower()}{label[1:]} {text}" for label, text in told.items()) or _("none")
 
 
 def _amount(minor: int, currency: str) -> str:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
+from gateways.money import NotMoney
+
+
+def in_words(trouble: ValueError) -> str:
+    """What cannot be used as money, in the reader's language."""
+    return _(trouble.sentence) % trouble.values if isinstance(trouble, NotMoney) else str(trouble)
+
 
 class RefundError(Exception):
     """A step was refused and nothing has changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from refunds.models import Allowance
@@ -17,7 +18,11 @@ def why_over(person: User, act: Allowance.Act, money: Money) -> str:
     if money.currency in rows:
         return why_too_large(rows[money.currency], money)
     if rows or settings.ALLOWANCES_REQUIRED:
-        return f"{person} has no allowance for {act.label} refunds in {money.currency}."
+        return _("%(person)s has no allowance for %(label)s refunds in %(currency)s.") % {
+            "person": person,
+            "label": act.label,
+            "currency": money.currency,
+        }
     return ""
 
 
@@ -25,4 +30,12 @@ def why_too_large(row: Allowance, money: Money) -> str:
     if money.minor <= row.largest:
         return ""
     largest = Money(row.largest, row.currency)
-    return f"{money} {money.currency} is more than {row.person} may at once: {largest} {row.currency} is the most."
+    return _(
+        "%(money)s %(currency)s is more than %(person)s may at once: %(largest)s %(row_currency)s is the most."
+    ) % {
+        "money": money,
+        "currency": money.currency,
+        "person": row.person,
+        "largest": largest,
+        "row_currency": row.currency,
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 READ = (
     "view_payment",
     "view_refund",
@@ -76,7 +78,10 @@ def conflict(groups: Iterable[str]) -> str:
     """Why these groups do not go together in one person, or ""."""
     names = set(groups)
     if (money := names & MOVES_MONEY) and (rule := names & ADMINISTERS):
-        return f"Nobody is in {sorted(rule)[0]} and {sorted(money)[0]}: who makes the rules moves no money."
+        return _("Nobody is in %(rule)s and %(money)s: who makes the rules moves no money.") % {
+            "rule": sorted(rule)[0],
+            "money": sorted(money)[0],
+        }
     return ""
 
 
@@ -85,6 +90,6 @@ def create_groups(apps: Any) -> None:
     group_model = apps.get_model("auth", "Group")
     permission_model = apps.get_model("auth", "Permission")
     for name, rights in GROUPS.items():
-        group, _ = group_model.objects.get_or_create(name=name)
+        group = group_model.objects.get_or_create(name=name)[0]
         found = permission_model.objects.filter(codename__in=rights, content_type__app_label__in=("refunds", "auth"))
         group.permissions.set(found)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from refunds import limits, scope
 from refunds.errors import NotAllowed, NotRefundable, SamePerson
@@ -36,34 +37,46 @@ def may(user: User, right: str) -> bool:
 
 def demand(user: User, right: str, to_do: str) -> None:
     if user.is_superuser:
-        raise NotAllowed(f"A superuser looks after the system and cannot {to_do}. Sign in as a person of the desk.")
+        raise NotAllowed(
+            _("A superuser looks after the system and cannot %(to_do)s. Sign in as a person of the desk.")
+            % {"to_do": to_do}
+        )
     if not may(user, right):
-        raise NotAllowed(f"You may not {to_do}: your groups do not give you that right.")
+        raise NotAllowed(_("You may not %(to_do)s: your groups do not give you that right.") % {"to_do": to_do})
 
 
 def demand_in_scope(user: User, account: Account) -> None:
     """Persons may be limited to accounts; the screens show them nothing of the others in the first place."""
     if not scope.includes(user, account):
-        raise NotAllowed(f"You do not work with the account {account}.")
+        raise NotAllowed(_("You do not work with the account %(account)s.") % {"account": account})
 
 
 def demand_another_person(user: User, refund: Refund, to_do: str) -> None:
     """Four eyes: whoever asked for a refund never decides about it."""
     if refund.requested_by_id == user.pk:
-        raise SamePerson(f"You asked for {refund} yourself, so somebody else has to {to_do} it.")
+        raise SamePerson(
+            _("You asked for %(refund)s yourself, so somebody else has to %(to_do)s it.")
+            % {"refund": refund, "to_do": to_do}
+        )
 
 
 def demand_the_requester(user: User, refund: Refund, to_do: str) -> None:
     if refund.requested_by_id != user.pk:
-        raise NotAllowed(f"Only {refund.requested_by}, who asked for {refund}, can {to_do} it.")
+        raise NotAllowed(
+            _("Only %(requested_by)s, who asked for %(refund)s, can %(to_do)s it.")
+            % {"requested_by": refund.requested_by, "refund": refund, "to_do": to_do}
+        )
 
 
 def demand_refundable(payment: Payment) -> None:
     """Open for refunds: an active account and no dispute."""
     if not payment.account.is_active:
-        raise NotRefundable(f"The account {payment.account} is switched off: it is no longer in GATEWAY_ACCOUNTS.")
+        raise NotRefundable(
+            _("The account %(account)s is switched off: it is no longer in GATEWAY_ACCOUNTS.")
+            % {"account": payment.account}
+        )
     if payment.disputed_at:
-        raise NotRefundable("This payment is disputed. A refund now could pay the customer twice.")
+        raise NotRefundable(_("This payment is disputed. A refund now could pay the customer twice."))
 
 
 def digest(refund: Refund) -> str:
@@ -98,21 +111,27 @@ def why_not_approved(refund: Refund) -> str:
         return _why_not_by_rule(refund)
     approvals = approvals_of(refund)
     if len({approval.acting_for_id or approval.approver_id for approval in approvals}) < refund.approvals_needed:
-        return "It has too few approvals."
+        return _("It has too few approvals.")
     return next((why for approval in approvals if (why := why_void(approval, refund))), "")
 
 
 def why_void(approval: Approval, refund: Refund) -> str:
     """Why this approval does not count now, or ""."""
     if approval.digest != digest(refund):
-        return "It is no longer what was approved."
+        return _("It is no longer what was approved.")
     if timezone.now() - approval.approved_at > life_of_approval():
-        return f"The approval of {approval.approver} is older than {settings.APPROVAL_DAYS} days."
+        return _("The approval of %(approver)s is older than %(days)s days.") % {
+            "approver": approval.approver,
+            "days": settings.APPROVAL_DAYS,
+        }
     for person in filter(None, (approval.approver, approval.acting_for)):
         if not may(person, APPROVE):
-            return f"{person}, on whose word it was approved, may no longer approve refunds."
+            return _("%(person)s, on whose word it was approved, may no longer approve refunds.") % {"person": person}
         if not scope.includes(person, refund.account):
-            return f"{person}, on whose word it was approved, no longer works with the account {refund.account}."
+            return _("%(person)s, on whose word it was approved, no longer works with the account %(account)s.") % {
+                "person": person,
+                "account": refund.account,
+            }
     return limits.why_over(approval.acting_for or approval.approver, limits.Act.APPROVE, refund.money)
 
 
@@ -120,9 +139,9 @@ def _why_not_by_rule(refund: Refund) -> str:
     """Where a rule asks for no approval, the requester is looked at again instead."""
     requester = refund.requested_by
     if requester is None or not may(requester, REQUEST) or not scope.includes(requester, refund.account):
-        return f"{requester}, who asked for it, may no longer request refunds here."
+        return _("%(requester)s, who asked for it, may no longer request refunds here.") % {"requester": requester}
     if refund.approved_at and timezone.now() - refund.approved_at > life_of_approval():
-        return f"It was let through more than {settings.APPROVAL_DAYS} days ago."
+        return _("It was let through more than %(days)s days ago.") % {"days": settings.APPROVAL_DAYS}
     return limits.why_over(requester, limits.Act.REQUEST, refund.money)
 
 

@@ -12,6 +12,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from refunds.admin import fresh
@@ -26,7 +28,9 @@ class StaffOnly(DefaultAccountAdapter):
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         if not settings.PASSWORD_LOGIN:
-            raise ValidationError(f"Passwords are switched off here. Use {settings.OIDC_NAME}.")
+            raise ValidationError(
+                _("Passwords are switched off here. Use %(issuer)s.") % {"issuer": settings.OIDC_NAME}
+            )
         super().pre_authenticate(request, **credentials)
 
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
@@ -46,13 +50,19 @@ class StaffOnly(DefaultAccountAdapter):
             return [{**found[name], "description": SAID[name]} for name in names if name in found]
         ways = [found["reauthenticate"]] if "reauthenticate" in found and settings.PASSWORD_LOGIN else []
         if settings.OIDC_ISSUER and user.is_authenticated and user.socialaccount_set.exists():
-            ways.append({"id": "sso", "description": f"Use {settings.OIDC_NAME}", "url": reverse("sso_again")})
+            ways.append(
+                {
+                    "id": "sso",
+                    "description": _("Use %(issuer)s") % {"issuer": settings.OIDC_NAME},
+                    "url": reverse("sso_again"),
+                }
+            )
         return ways
 
 
 SAID = {
-    "mfa_reauthenticate:webauthn": "Use your passkey",
-    "mfa_reauthenticate": "Use a code",
+    "mfa_reauthenticate:webauthn": gettext_lazy("Use your passkey"),
+    "mfa_reauthenticate": gettext_lazy("Use a code"),
 }
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 def may(permission: str) -> Callable[[HttpRequest], bool]:
     return lambda request: request.user.has_perm(permission)
 
 
-def screen(title: str, icon: str, model: str) -> dict[str, Any]:
+def screen(title: StrOrPromise, icon: str, model: str) -> dict[str, Any]:
     """One line of the navigation, shown to those who may view the model ("app.model")."""
     app, name = model.split(".")
     return {
@@ -49,40 +54,40 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _counted(item: dict[str, Any], number: int) -> dict[str, Any]:
-    return {**item, "badge": number, "badge_variant": "warning"} if item["title"] == "Changes" else item
+    return {**item, "badge": number, "badge_variant": "warning"} if item["title"] == _("Changes") else item
 
 
 NAVIGATION: list[dict[str, Any]] = [
     {
         "items": [
-            screen("Payments", "payments", "refunds.payment"),
-            {**screen("Refunds", "undo", "refunds.refund"), "active": on_the_refunds},
+            screen(gettext_lazy("Payments"), "payments", "refunds.payment"),
+            {**screen(gettext_lazy("Refunds"), "undo", "refunds.refund"), "active": on_the_refunds},
             {
-                "title": "Unknown desk",
+                "title": gettext_lazy("Unknown desk"),
                 "icon": "help",
                 "link": UNKNOWN_DESK,
                 "permission": may("refunds.view_refund"),
             },
-            screen("Unmatched refunds", "link_off", "refunds.unmatchedrefund"),
-            screen("Reasons", "sell", "refunds.refundreason"),
+            screen(gettext_lazy("Unmatched refunds"), "link_off", "refunds.unmatchedrefund"),
+            screen(gettext_lazy("Reasons"), "sell", "refunds.refundreason"),
         ]
     },
     {
         "separator": True,
         "items": [
-            screen("Rules", "rule", "refunds.rule"),
-            screen("Allowances", "speed", "refunds.allowance"),
-            screen("Delegations", "switch_account", "refunds.delegation"),
-            screen("Changes", "published_with_changes", "refunds.change"),
+            screen(gettext_lazy("Rules"), "rule", "refunds.rule"),
+            screen(gettext_lazy("Allowances"), "speed", "refunds.allowance"),
+            screen(gettext_lazy("Delegations"), "switch_account", "refunds.delegation"),
+            screen(gettext_lazy("Changes"), "published_with_changes", "refunds.change"),
         ],
     },
     {
         "separator": True,
         "items": [
-            screen("Accounts", "account_balance", "refunds.account"),
-            screen("Deliveries", "inbox", "refunds.delivery"),
-            screen("History", "history", "refunds.verification"),
-            screen("People", "group", "auth.user"),
+            screen(gettext_lazy("Accounts"), "account_balance", "refunds.account"),
+            screen(gettext_lazy("Deliveries"), "inbox", "refunds.delivery"),
+            screen(gettext_lazy("History"), "history", "refunds.verification"),
+            screen(gettext_lazy("People"), "group", "auth.user"),
         ],
     },
 ]
@@ -114,7 +119,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("refunds/desk.css")],
-    "ACCOUNT": {"navigation": [{"title": "Sign-in and security", "link": reverse_lazy("mfa_index")}]},
+    "ACCOUNT": {"navigation": [{"title": gettext_lazy("Sign-in and security"), "link": reverse_lazy("mfa_index")}]},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }
 
@@ -125,7 +130,7 @@ LOGIN_PAGES = ("account_", "mfa_", "socialaccount_", "sso_", "usersessions_")
 
 def environment(request: HttpRequest) -> list[str] | None:
     """The badge in the corner, so that nobody takes the demo for the real desk."""
-    return ["Demo", "warning"] if settings.DEBUG else None
+    return [_("Demo"), "warning"] if settings.DEBUG else None
 
 
 def on_account_pages(request: HttpRequest) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from refunds.issuer import IssuerSession, is_issuers
 from refunds.services import identity
@@ -179,7 +180,7 @@ class Adapter(DefaultSocialAccountAdapter):
             self._prove(request, sociallogin)
             return
         if process != AuthProcess.LOGIN:
-            refuse(request, "This is not how one logs in here.")
+            refuse(request, _("This is not how one logs in here."))
         if sociallogin.is_existing:
             identity.take_over(sociallogin.user, told["groups"])
         if why := identity.why_nothing(told["groups"]):
@@ -189,10 +190,13 @@ class Adapter(DefaultSocialAccountAdapter):
         """Somebody who is logged in has proved again who they are: the same person, and just now."""
         account = sociallogin.account
         if not request.user.is_authenticated or sociallogin.user != request.user:
-            refuse(request, f"You proved to be somebody else at {settings.OIDC_NAME}.")
+            refuse(request, _("You proved to be somebody else at %(issuer)s.") % {"issuer": settings.OIDC_NAME})
         proved = account.extra_data["auth_time"]
         if not isinstance(proved, int) or abs(time.time() - proved) > PROVED_WITHIN:
-            refuse(request, f"{settings.OIDC_NAME} has not asked you anew. Log out and log in again.")
+            refuse(
+                request,
+                _("%(issuer)s has not asked you anew. Log out and log in again.") % {"issuer": settings.OIDC_NAME},
+            )
         record_authentication(request, request.user, "socialaccount", provider=account.provider, reauthenticated=True)
         remember_second_factor(request, sociallogin)
 

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -25,7 +26,7 @@ from refunds_site import second_factor
 @login_required
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/security.html", {"title": "Sign-in and security", **about(request)})
+    return render(request, "account/security.html", {"title": _("Sign-in and security"), **about(request)})
 
 
 def about(request: HttpRequest) -> dict[str, Any]:

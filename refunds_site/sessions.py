@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from refunds.admin.fresh import BEGAN
 
@@ -51,7 +52,9 @@ def why_over(request: HttpRequest) -> str:
     """Why this session has ended, or ""."""
     now, session = time.time(), request.session
     if now - session[SEEN] >= settings.SESSION_IDLE_MINUTES * 60:
-        return f"You were logged out after {settings.SESSION_IDLE_MINUTES} minutes without a click."
+        return _("You were logged out after %(minutes)s minutes without a click.") % {
+            "minutes": settings.SESSION_IDLE_MINUTES
+        }
     if now - session[BEGAN] >= settings.SESSION_HOURS * 3600:
-        return f"You were logged out: a login lasts {settings.SESSION_HOURS} hours at most."
+        return _("You were logged out: a login lasts %(hours)s hours at most.") % {"hours": settings.SESSION_HOURS}
     return ""

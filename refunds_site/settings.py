@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "refunds_site.surface.never_stored",
     "refunds_site.surface.cards_not_shown",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -214,11 +215,15 @@ warnings.filterwarnings("ignore", message="No directory at", category=UserWarnin
 
 MEDIA_ROOT = ENV.str("EVIDENCE_DIR", default=str(BASE_DIR / "var" / "evidence"))
 
-# --- Words and times: stored in UTC, shown in TIME_ZONE ---
+# --- Words and times: stored in UTC, shown in TIME_ZONE; words are said in the reader's language ---
 
 USE_TZ = True
 TIME_ZONE = ENV.str("TIME_ZONE", default="UTC")
+# docs/languages.md says how to add one; where nobody chose and the browser asks for another, LANGUAGE_CODE counts.
+LANGUAGES = [("en", "English"), ("pl", "Polski")]
 LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["refunds_site.formats"]
 
 # --- Exports: a list as CSV or XLSX ---
 

@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -67,7 +68,11 @@ def go_on(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def cancelled(request: HttpRequest) -> HttpResponse:
-    return render(request, "account/sso_refused.html", {"why": f"You did not go on at {settings.OIDC_NAME}."})
+    return render(
+        request,
+        "account/sso_refused.html",
+        {"why": _("You did not go on at %(issuer)s.") % {"issuer": settings.OIDC_NAME}},
+    )
 
 
 def to_the_issuer(request: HttpRequest, process: str, next_url: str | None, **asked: Any) -> HttpResponse:
@@ -79,7 +84,9 @@ def to_the_issuer(request: HttpRequest, process: str, next_url: str | None, **as
 
 
 def out_of_reach(request: HttpRequest) -> HttpResponse:
-    why = f"{settings.OIDC_NAME} cannot be reached, or is not set up as it should be. Try again in a minute."
+    why = _("%(issuer)s cannot be reached, or is not set up as it should be. Try again in a minute.") % {
+        "issuer": settings.OIDC_NAME
+    }
     return render(request, "account/sso_refused.html", {"why": why}, status=502)
 
 

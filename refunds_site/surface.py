@@ -12,6 +12,7 @@ from django.http.request import split_domain_port
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers, patch_cache_control
 from django.utils.html import escape
+from django.utils.translation import gettext_lazy
 
 from gateways import cards
 
@@ -38,13 +39,18 @@ PERMISSIONS_POLICY = ", ".join(
     )
 )
 ERRORS = {
-    400: ("That request cannot be read", "Go back, reload the page and try once more."),
+    400: (gettext_lazy("That request cannot be read"), gettext_lazy("Go back, reload the page and try once more.")),
     403: (
-        "You may not do this",
-        "Your groups do not give you that right, or the page was open for too long. Reload it, or ask a user admin.",
+        gettext_lazy("You may not do this"),
+        gettext_lazy(
+            "Your groups do not give you that right, or the page was open for too long. Reload it, or ask a user admin."
+        ),
     ),
-    404: ("There is no such page", "It is not here, or it is not yours to see."),
-    500: ("Something went wrong here", "It is in the log. If you were about to move money, look at the refund first."),
+    404: (gettext_lazy("There is no such page"), gettext_lazy("It is not here, or it is not yours to see.")),
+    500: (
+        gettext_lazy("Something went wrong here"),
+        gettext_lazy("It is in the log. If you were about to move money, look at the refund first."),
+    ),
 }
 
 

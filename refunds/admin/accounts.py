@@ -9,6 +9,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
@@ -20,10 +22,13 @@ from refunds.models import Account
 from refunds.templatetags.desk import mode
 
 STEPS = {
-    "pause": (services.pause_account, "is paused: nothing is sent through it"),
-    "resume": (services.resume_account, "sends again"),
-    "try": (services.try_account_now, "is tried again: one refund goes ahead, the others follow when it answers"),
-    "key": (services.accept_key, "believes the new webhook key"),
+    "pause": (services.pause_account, gettext_lazy("%(account)s is paused: nothing is sent through it.")),
+    "resume": (services.resume_account, gettext_lazy("%(account)s sends again.")),
+    "try": (
+        services.try_account_now,
+        gettext_lazy("%(account)s is tried again: one refund goes ahead, the others follow when it answers."),
+    ),
+    "key": (services.accept_key, gettext_lazy("%(account)s believes the new webhook key.")),
 }
 
 
@@ -36,23 +41,23 @@ class AccountAdmin(OwnPage):
     list_display = ("slug", "gateway", "shown_mode", "is_active", "shown_pause", "shown_key")
     actions = None
 
-    @display(description="Mode", ordering="mode")
+    @display(description=gettext_lazy("Mode"), ordering="mode")
     def shown_mode(self, account: Account) -> str:
         return mode(account)
 
-    @display(description="Stopped", label={"paused": "warning", "no answer": "danger"})
-    def shown_pause(self, account: Account) -> str:
+    @display(description=gettext_lazy("Stopped"), label={"paused": "warning", "no answer": "danger"})
+    def shown_pause(self, account: Account) -> tuple[str, str] | str:
         if account.paused_because:
-            return "paused"
-        return "no answer" if account.breaker_until else ""
+            return "paused", _("paused")
+        return ("no answer", _("no answer")) if account.breaker_until else ""
 
-    @display(description="Webhook key")
+    @display(description=gettext_lazy("Webhook key"))
     def shown_key(self, account: Account) -> str:
         if not accounts.has_webhook_key(account):
-            return "none needed"
+            return _("none needed")
         if key_is_offered(account):
-            return "changed: look at it"
-        return "pinned" if account.webhook_key else "not fetched"
+            return _("changed: look at it")
+        return _("pinned") if account.webhook_key else _("not fetched")
 
     def page_context(self, request: DeskRequest, found: Account) -> dict[str, Any]:
         return {
@@ -87,7 +92,7 @@ class AccountAdmin(OwnPage):
         else:
             key = services.fingerprint(account.webhook_key) if name == "key" else ""
             self.log_change(request, account, f"{name}: {key or account.paused_because or account.breaker_because}")
-            messages.success(request, f"{account} {done}.")
+            messages.success(request, done % {"account": account})
         return redirect("admin:refunds_account_change", pk)
 
 

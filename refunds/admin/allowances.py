@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
@@ -32,22 +34,22 @@ class AllowanceAdmin(OwnPage):
     list_filter = ("act", "currency")
     list_select_related = ("person",)
     search_fields = ("person__username", "person__first_name", "person__last_name")
-    search_help_text = "Name of the person"
+    search_help_text = gettext_lazy("Name of the person")
     actions = None
 
-    @display(description="For", ordering="act")
+    @display(description=gettext_lazy("For"), ordering="act")
     def shown_act(self, row: Allowance) -> str:
         return row.get_act_display()
 
-    @display(description="At once")
+    @display(description=gettext_lazy("At once"))
     def shown_largest(self, row: Allowance) -> str:
         return wording.amount(Money(row.largest, row.currency))
 
-    @display(description="On one day")
+    @display(description=gettext_lazy("On one day"))
     def shown_per_day(self, row: Allowance) -> str:
         return wording.amount(Money(row.per_day, row.currency))
 
-    @display(description="Taken today")
+    @display(description=gettext_lazy("Taken today"))
     def shown_taken(self, row: Allowance) -> str:
         return wording.amount(Money(services.taken_today(row), row.currency))
 
@@ -96,20 +98,20 @@ class AllowanceAdmin(OwnPage):
             person = form.cleaned_data["person"]
             subject = services.allowance_subject(person, form.cleaned_data["act"], form.cleaned_data["currency"])
             if services.stands(Change.Kind.ALLOWANCE, subject, person):
-                form.add_error(None, "This person has such an allowance already. Propose a change of that one.")
+                form.add_error(None, _("This person has such an allowance already. Propose a change of that one."))
             elif change := proposals.propose(request, form, Change.Kind.ALLOWANCE, subject, person):
                 return redirect("admin:refunds_change_change", change.pk)
-        return self._ask(request, form, "Propose a new allowance")
+        return self._ask(request, form, _("Propose a new allowance"))
 
     def propose_view(self, request: DeskRequest, pk: int) -> HttpResponse:
         row = self._to_change(request, pk)
         form = AllowanceForm(request.POST or None, allowance=row, initial={"seen": _seen(row)})
-        return self._propose(request, form, row, f"Propose a change: {row}")
+        return self._propose(request, form, row, _("Propose a change: %(row)s") % {"row": row})
 
     def end_view(self, request: DeskRequest, pk: int) -> HttpResponse:
         row = self._to_change(request, pk)
         form = EndForm(request.POST or None, initial={"seen": _seen(row)})
-        return self._propose(request, form, row, f"Propose to end: {row}", ends=True)
+        return self._propose(request, form, row, _("Propose to end: %(row)s") % {"row": row}, ends=True)
 
     def _to_change(self, request: DeskRequest, pk: int) -> Allowance:
         proposals.demand_right(request, policy.RULES)
@@ -136,9 +138,18 @@ class AllowanceAdmin(OwnPage):
             status=409 if form.errors else 200,
             title=title,
             form=form,
-            about=f"{row.get_act_display().capitalize()} in {row.currency}, by {row.person}" if row else "",
-            explains="Who has an allowance for an act may do nothing of it in other currencies. Who has none is "
-            + ("allowed nothing." if settings.ALLOWANCES_REQUIRED else "not limited."),
+            about=_("%(act)s in %(currency)s, by %(person)s")
+            % {"act": row.get_act_display().capitalize(), "currency": row.currency, "person": row.person}
+            if row
+            else "",
+            explains=_(
+                "Who has an allowance for an act may do nothing of it in other currencies. "
+                "Who has none is allowed nothing."
+            )
+            if settings.ALLOWANCES_REQUIRED
+            else _(
+                "Who has an allowance for an act may do nothing of it in other currencies. Who has none is not limited."
+            ),
             ends=ends,
             back=reverse("admin:refunds_allowance_change", args=(row.pk,))
             if row

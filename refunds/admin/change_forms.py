@@ -8,6 +8,9 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import User
 from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from gateways.money import Money
@@ -20,8 +23,10 @@ from refunds.services.change_kinds import LONGEST_DELEGATION
 class AllowanceForm(ProposalForm):
     """Other amounts for an allowance that stands."""
 
-    largest = amount_field("At once", "The largest single refund.", required=True)
-    per_day = amount_field("On one day", "Together, what was withdrawn or rejected included.", required=True)
+    largest = amount_field(gettext_lazy("At once"), gettext_lazy("The largest single refund."), required=True)
+    per_day = amount_field(
+        gettext_lazy("On one day"), gettext_lazy("Together, what was withdrawn or rejected included."), required=True
+    )
     field_order: tuple[str, ...] = ("largest", "per_day", "note")
 
     def __init__(self, *args: Any, allowance: Allowance | None = None, **kwargs: Any) -> None:
@@ -44,9 +49,14 @@ def amounts_of(allowance: Allowance) -> dict[str, str]:
 
 
 class NewAllowanceForm(AllowanceForm):
-    person = forms.ModelChoiceField(User.objects.none(), empty_label="Choose…", widget=UnfoldAdminSelectWidget)
-    act = forms.ChoiceField(label="For", choices=Allowance.Act.choices, widget=UnfoldAdminSelectWidget)
-    currency = forms.CharField(max_length=3, widget=CURRENCY)
+    person = forms.ModelChoiceField(
+        User.objects.none(),
+        empty_label=gettext_lazy("Choose…"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Person"),
+    )
+    act = forms.ChoiceField(label=gettext_lazy("For"), choices=Allowance.Act.choices, widget=UnfoldAdminSelectWidget)
+    currency = forms.CharField(max_length=3, widget=CURRENCY, label=gettext_lazy("Currency"))
     field_order = ("person", "act", "currency", "largest", "per_day", "note")
 
     def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
@@ -65,20 +75,27 @@ class DateInput(UnfoldAdminTextInputWidget):
 class DeputyForm(ProposalForm):
     """Both days are included, in the house's time zone."""
 
-    deputy = forms.ModelChoiceField(User.objects.none(), empty_label="Choose…", widget=UnfoldAdminSelectWidget)
-    from_day = forms.DateField(label="From", widget=DateInput)
+    deputy = forms.ModelChoiceField(
+        User.objects.none(),
+        empty_label=gettext_lazy("Choose…"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Deputy"),
+    )
+    from_day = forms.DateField(label=gettext_lazy("From"), widget=DateInput)
     last_day = forms.DateField(
-        label="Until", widget=DateInput, help_text=f"This day included; at most {LONGEST_DELEGATION.days} days."
+        label=gettext_lazy("Until"),
+        widget=DateInput,
+        help_text=format_lazy(gettext_lazy("This day included; at most {days} days."), days=LONGEST_DELEGATION.days),
     )
     field_order = ("deputy", "from_day", "last_day", "note")
 
     def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
-        usual = {"from_day": timezone.localdate().isoformat(), "note": "While I am away."}
+        usual = {"from_day": timezone.localdate().isoformat(), "note": _("While I am away.")}
         super().__init__(*args, **{**kwargs, "initial": {**usual, **kwargs.get("initial", {})}})
         active = User.objects.filter(is_active=True, is_superuser=False).exclude(pk=by.pk).order_by("username")
         able = [user.pk for user in active if policy.may(user, policy.APPROVE)]
         choose_from(self, "deputy", active.filter(pk__in=able))
-        self.fields["note"].label = "While you are away"
+        self.fields["note"].label = _("While you are away")
 
     def wish(self) -> Wish:
         typed = self.cleaned_data
@@ -94,7 +111,12 @@ def _midnight(day: date) -> datetime:
 
 
 class GroupsForm(ProposalForm):
-    groups = forms.MultipleChoiceField(choices=[(name, name) for name in people.GROUPS], required=False, widget=boxes())
+    groups = forms.MultipleChoiceField(
+        choices=[(name, gettext_lazy(name)) for name in people.GROUPS],
+        required=False,
+        widget=boxes(),
+        label=gettext_lazy("Groups"),
+    )
     field_order = ("groups", "note")
 
     def wish(self) -> Wish:
@@ -107,7 +129,8 @@ class AccountsForm(ProposalForm):
         to_field_name="slug",
         required=False,
         widget=boxes(),
-        help_text="Without a tick the person works with all accounts, also with those that come later.",
+        help_text=gettext_lazy("Without a tick the person works with all accounts, also with those that come later."),
+        label=gettext_lazy("Accounts"),
     )
     field_order = ("accounts", "note")
 

@@ -12,6 +12,8 @@ from django.db.models import F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
@@ -65,12 +67,15 @@ def in_scope(changes: QuerySet[Change], user: User) -> QuerySet[Change]:
     return others.filter(~Q(kind=Change.Kind.RULE) | (sides[0] & sides[1]))
 
 
+ASKS = {"confirm": gettext_lazy("Confirm: %(title)s"), "drop": gettext_lazy("Drop: %(title)s")}
+
+
 class Standing(admin.SimpleListFilter):
-    title = "standing"
+    title = gettext_lazy("standing")
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("mine", "Waiting for me to confirm"), ("waiting", "Waiting"), ("done", "Done")]
+        return [("mine", _("Waiting for me to confirm")), ("waiting", _("Waiting")), ("done", _("Done"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Change]) -> QuerySet[Change]:
         is_open = Q(confirmed_at=None, dropped_at=None)
@@ -85,7 +90,7 @@ class Standing(admin.SimpleListFilter):
 
 
 class KindSeen(admin.SimpleListFilter):
-    title = "kind"
+    title = gettext_lazy("kind")
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -105,25 +110,26 @@ class ChangeAdmin(OwnPage):
     ordering = (F("confirmed_at").desc(nulls_first=True), "-pk")
     actions = None
 
-    @display(description="Change")
+    @display(description=gettext_lazy("Change"))
     def shown_title(self, change: Change) -> str:
-        return two_lines(change_words.title(change), change_words.verb(change), is_wide=True)
+        return two_lines(change_words.title(change), str(change_words.VERBS[change_words.verb(change)]), is_wide=True)
 
-    @display(description="As proposed")
+    @display(description=gettext_lazy("As proposed"))
     def shown_after(self, change: Change) -> str:
         return two_lines(change_words.before_and_after(change)[1], "", is_wide=True)
 
-    @display(description="Instead of")
+    @display(description=gettext_lazy("Instead of"))
     def shown_before(self, change: Change) -> str:
         return two_lines(change_words.before_and_after(change)[0], "", is_wide=True)
 
     @display(
-        description="Standing", label={"waiting": "warning", "confirmed": "success", "dropped": "", "made": "info"}
+        description=gettext_lazy("Standing"),
+        label={"waiting": "warning", "confirmed": "success", "dropped": "", "made": "info"},
     )
     def shown_standing(self, change: Change) -> tuple[str, str]:
         return standing(change)
 
-    @display(description="Proposed by", ordering="proposed_at")
+    @display(description=gettext_lazy("Proposed by"), ordering="proposed_at")
     def shown_proposal(self, change: Change) -> str:
         return two_lines(str(change.proposed_by or change.get_source_display()), wording.moment(change.proposed_at))
 
@@ -174,7 +180,9 @@ class ChangeAdmin(OwnPage):
             done = services.confirm_change(change.pk, request.user)
         except RefundError as refusal:
             return self._ask(request, change, "confirm", str(refusal))
-        messages.success(request, f"{change_words.title(done)}: confirmed, and in force from now on.")
+        messages.success(
+            request, _("%(title)s: confirmed, and in force from now on.") % {"title": change_words.title(done)}
+        )
         return redirect("admin:refunds_change_change", pk)
 
     def drop_view(self, request: DeskRequest, pk: int) -> HttpResponse:
@@ -185,7 +193,11 @@ class ChangeAdmin(OwnPage):
             dropped = services.drop_change(change.pk, request.user, text)
         except RefundError as refusal:
             return self._ask(request, change, "drop", str(refusal), text)
-        messages.success(request, f"{change_words.title(dropped)}: the proposal is dropped. Everything stays as it is.")
+        messages.success(
+            request,
+            _("%(title)s: the proposal is dropped. Everything stays as it is.")
+            % {"title": change_words.title(dropped)},
+        )
         return redirect("admin:refunds_change_change", pk)
 
     def _to_end(self, request: DeskRequest, pk: int) -> Change:
@@ -203,7 +215,7 @@ class ChangeAdmin(OwnPage):
             request,
             f"admin/refunds/change_{to_do}.html",
             status=409 if refusal else 200,
-            title=f"{to_do.capitalize()}: {change_words.title(change)}",
+            title=ASKS[to_do] % {"title": change_words.title(change)},
             refusal=refusal,
             text=text,
             **self.page_context(request, change),
@@ -212,10 +224,10 @@ class ChangeAdmin(OwnPage):
 
 def standing(change: Change) -> tuple[str, str]:
     if change.dropped_at:
-        return "dropped", "dropped"
+        return "dropped", _("dropped")
     if not change.confirmed_at:
-        return "waiting", "waits"
-    return ("confirmed", "confirmed") if change.confirmed_by_id else ("made", change.get_source_display())
+        return "waiting", _("waits")
+    return ("confirmed", _("confirmed")) if change.confirmed_by_id else ("made", change.get_source_display())
 
 
 def is_open(change: Change) -> bool:
@@ -233,13 +245,13 @@ def why_not(change: Change, user: User) -> str:
     if not is_open(change):
         return ""
     if change.proposed_by_id == user.pk:
-        return "It waits for a second person: you proposed it, so somebody else has to confirm it."
+        return _("It waits for a second person: you proposed it, so somebody else has to confirm it.")
     if not policy.may(user, KINDS[change.kind].confirms):
-        return "It waits for a second person."
+        return _("It waits for a second person.")
     if change.person_id == user.pk:
-        return "It is about you, so somebody else has to confirm it."
+        return _("It is about you, so somebody else has to confirm it.")
     if services.stands(change.kind, change.subject, change.person) != change.before:
-        return "What it would change has changed since. Drop it, and propose it again."
+        return _("What it would change has changed since. Drop it, and propose it again.")
     return ""
 
 

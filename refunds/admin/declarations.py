@@ -15,6 +15,8 @@ from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, H
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from refunds import policy, scope, services, wording
@@ -27,6 +29,10 @@ from refunds.models import Declaration, Refund
 from refunds.models.refund import AWAITING
 
 View = Callable[[OwnPage, DeskRequest, Refund], HttpResponse]
+ASKS = {
+    "confirm": gettext_lazy("Confirm what was proposed: %(refund)s"),
+    "drop": gettext_lazy("Drop what was proposed: %(refund)s"),
+}
 
 
 @dataclass(frozen=True)
@@ -117,13 +123,15 @@ def proposal(refund: Refund, user: User) -> Proposal | None:
 def _why_not(refund: Refund, standing: Declaration, user: User) -> str:
     """The service has the last word; this only says it before anybody presses a button."""
     if standing.proposed_by_id == user.pk:
-        return "It waits for a second person: you proposed it, so somebody else has to confirm it."
+        return _("It waits for a second person: you proposed it, so somebody else has to confirm it.")
     if not policy.may(user, policy.DECLARE):
-        return "It waits for a second person: somebody of Finance has to confirm it."
+        return _("It waits for a second person: somebody of Finance has to confirm it.")
     if refund.requested_by_id == user.pk:
-        return "It waits for a second person: you asked for this refund yourself."
+        return _("It waits for a second person: you asked for this refund yourself.")
     if standing.outcome == Declaration.Outcome.FAILED and (until := no_failure_until(refund)):
-        return f"Before {wording.moment(until)} no failure can be confirmed: the order may still arrive there."
+        return _("Before %(moment)s no failure can be confirmed: the order may still arrive there.") % {
+            "moment": wording.moment(until)
+        }
     return ""
 
 
@@ -140,7 +148,7 @@ def declare_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpR
     """A refusal comes back with all that was typed; only a file has to be chosen again."""
     form = DeclareForm(request.POST or None, request.FILES or None)
     if fresh.lost_files(request):
-        form.add_error("evidence", "Choose the file again.")
+        form.add_error("evidence", _("Choose the file again."))
     if request.method == "POST" and form.is_valid():
         try:
             services.propose_outcome(refund.pk, request.user, seen=_seen(request), **form.cleaned_data)
@@ -150,14 +158,15 @@ def declare_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpR
         else:
             messages.success(
                 request,
-                f"Your word about {refund} ({refund.account.mode}) is written down. Another person has to confirm it.",
+                _("Your word about %(refund)s (%(mode)s) is written down. Another person has to confirm it.")
+                % {"refund": refund, "mode": refund.account.mode},
             )
             return redirect("admin:refunds_refund_change", refund.pk)
     return screen.page(
         request,
         "admin/refunds/declare.html",
         status=409 if form.errors else 200,
-        title=f"Declare the outcome: {refund}",
+        title=_("Declare the outcome: %(refund)s") % {"refund": refund},
         form=form,
         lost_file=bool(form.errors and (request.FILES or fresh.lost_files(request))),
         no_failure_until=no_failure_until(refund),
@@ -175,7 +184,9 @@ def confirm_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpR
     except RefundError as refusal:
         return _ask(screen, request, refund, "confirm", str(refusal))
     messages.success(
-        request, f"{done} ({done.account.mode}) is {done.get_status_display()}, as two people have declared."
+        request,
+        _("%(done)s (%(mode)s) is %(status)s, as two people have declared.")
+        % {"done": done, "mode": done.account.mode, "status": done.get_status_display()},
     )
     return redirect("admin:refunds_refund_change", refund.pk)
 
@@ -189,7 +200,9 @@ def drop_view(screen: OwnPage, request: DeskRequest, refund: Refund) -> HttpResp
     except RefundError as refusal:
         return _ask(screen, request, refund, "drop", str(refusal), text)
     messages.success(
-        request, f"The proposal about {refund} ({refund.account.mode}) is dropped. The refund stands as it stood."
+        request,
+        _("The proposal about %(refund)s (%(mode)s) is dropped. The refund stands as it stood.")
+        % {"refund": refund, "mode": refund.account.mode},
     )
     return redirect("admin:refunds_refund_change", refund.pk)
 
@@ -201,12 +214,12 @@ def _ask(
     refund = screen.get_object(request, str(refund.pk))
     waiting = proposal(refund, request.user)
     if waiting is None:
-        refusal = refusal or f"Nothing is proposed about {refund} as it stands now."
+        refusal = refusal or _("Nothing is proposed about %(refund)s as it stands now.") % {"refund": refund}
     return screen.page(
         request,
         f"admin/refunds/{to_do}.html",
         status=409 if refusal else 200,
-        title=f"{to_do.capitalize()} what was proposed: {refund}",
+        title=ASKS[to_do] % {"refund": refund},
         proposal=waiting,
         refusal=refusal,
         text=text,
@@ -229,7 +242,7 @@ def evidence_view(screen: OwnPage, request: DeskRequest, refund: Refund, declara
     try:
         file = declaration.evidence.open("rb")
     except FileNotFoundError:
-        raise Http404("The file is not in EVIDENCE_DIR any more.") from None
+        raise Http404(_("The file is not in EVIDENCE_DIR any more.")) from None
     answer = FileResponse(
         file, as_attachment=True, filename=declaration.evidence_name, content_type="application/octet-stream"
     )

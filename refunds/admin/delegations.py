@@ -13,6 +13,8 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
@@ -24,7 +26,12 @@ from refunds.errors import RefundError
 from refunds.models import Change, Delegation
 
 BADGES = {"running": "success", "comes": "info", "over": "", "ended": ""}
-WORDS = {"running": "stands in now", "comes": "begins later", "over": "over", "ended": "ended early"}
+WORDS = {
+    "running": gettext_lazy("stands in now"),
+    "comes": gettext_lazy("begins later"),
+    "over": gettext_lazy("over"),
+    "ended": gettext_lazy("ended early"),
+}
 
 
 @admin.register(Delegation)
@@ -36,21 +43,21 @@ class DelegationAdmin(OwnPage):
     list_select_related = ("person", "deputy")
     actions = None
 
-    @display(description="Away", ordering="person")
+    @display(description=gettext_lazy("Away"), ordering="person")
     def shown_person(self, row: Delegation) -> str:
         return str(row.person)
 
-    @display(description="From", ordering="from_at")
+    @display(description=gettext_lazy("From"), ordering="from_at")
     def shown_from(self, row: Delegation) -> str:
         return wording.moment(row.from_at)
 
-    @display(description="Until", ordering="until")
+    @display(description=gettext_lazy("Until"), ordering="until")
     def shown_until(self, row: Delegation) -> str:
         return wording.moment(row.until)
 
-    @display(description="Standing", label=BADGES)
+    @display(description=gettext_lazy("Standing"), label=BADGES)
     def shown_standing(self, row: Delegation) -> tuple[str, str]:
-        return standing(row), WORDS[standing(row)]
+        return standing(row), str(WORDS[standing(row)])
 
     def get_queryset(self, request: DeskRequest) -> QuerySet[Delegation]:
         """Approvers see those that they are part of; who watches over changes sees all."""
@@ -91,10 +98,10 @@ class DelegationAdmin(OwnPage):
             request,
             "admin/refunds/propose.html",
             status=409 if form.errors else 200,
-            title="Propose a deputy",
+            title=_("Propose a deputy"),
             form=form,
-            explains="Your deputy may approve with your allowance, where the deputy's own is not enough.",
-            second="a gateway admin",
+            explains=_("Your deputy may approve with your allowance, where the deputy's own is not enough."),
+            second=_("a gateway admin"),
             back=reverse("admin:refunds_delegation_changelist"),
         )
 
@@ -110,13 +117,16 @@ class DelegationAdmin(OwnPage):
             except RefundError as trouble:
                 refusal = str(trouble)
             else:
-                messages.success(request, f"{row.deputy} no longer stands in for {row.person}.")
+                messages.success(
+                    request,
+                    _("%(deputy)s no longer stands in for %(person)s.") % {"deputy": row.deputy, "person": row.person},
+                )
                 return redirect("admin:refunds_delegation_changelist")
         return self.page(
             request,
             "admin/refunds/delegation_end.html",
             status=409 if refusal else 200,
-            title=f"End it now: {row}",
+            title=_("End it now: %(row)s") % {"row": row},
             refusal=refusal,
             **self.page_context(request, row),
         )

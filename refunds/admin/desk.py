@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from refunds import policy, scope, services
@@ -70,8 +71,10 @@ class ReadOnly(NoGuessing, ModelAdmin):
         if services.searches_for_a_card(request.GET.get("q", "")):
             messages.error(
                 request,
-                "That looks like a card number, and nothing here is kept under one. "
-                "Search for the order, the e-mail address or the gateway's id of the payment.",
+                _(
+                    "That looks like a card number, and nothing here is kept under one. "
+                    "Search for the order, the e-mail address or the gateway's id of the payment."
+                ),
             )
             return redirect(request.path)
         return super().changelist_view(request, extra_context)
@@ -118,9 +121,9 @@ def too_many(request: DeskRequest, n_most: int) -> str:
     """Why this selection is refused, or "": only rows that were picked, and not more than people can read."""
     n_picked = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
     if request.POST.get("select_across") not in (None, "", "0"):
-        return "Pick the rows one by one: selecting everything, seen or not, is not possible here."
+        return _("Pick the rows one by one: selecting everything, seen or not, is not possible here.")
     if n_picked > n_most:
-        return f"At most {n_most} at a time; you picked {n_picked}."
+        return _("At most %(most)s at a time; you picked %(picked)s.") % {"most": n_most, "picked": n_picked}
     return ""
 
 

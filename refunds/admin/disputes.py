@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -12,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from refunds import policy, services
@@ -19,16 +21,19 @@ from refunds.admin.desk import DeskRequest, OwnPage, seen_in
 from refunds.errors import RefundError
 from refunds.models import Payment
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 
 @dataclass(frozen=True)
 class DisputeStep:
     """One verb about a payment; `do(payment_id, user, note, case, seen)` takes it."""
 
     name: str
-    label: str
-    explains: str
-    asks: str
-    done: str
+    label: StrOrPromise
+    explains: StrOrPromise
+    asks: StrOrPromise
+    done: StrOrPromise
     do: Callable[[int, User, str, str, int], Payment]
     asks_case: bool = False
 
@@ -42,21 +47,25 @@ STEPS = {
     for step in (
         DisputeStep(
             "dispute",
-            "Mark as disputed…",
-            "The customer has asked the bank for the money. Until the dispute is closed, no refund of this payment is "
-            "requested, approved or sent; what is at the gateway already is still asked about.",
-            "How do you know?",
-            "is marked as disputed: nothing of it is sent",
+            gettext_lazy("Mark as disputed…"),
+            gettext_lazy(
+                "The customer has asked the bank for the money. Until the dispute is closed, no refund of this payment "
+                "is requested, approved or sent; what is at the gateway already is still asked about."
+            ),
+            gettext_lazy("How do you know?"),
+            gettext_lazy("%(payment)s is marked as disputed: nothing of it is sent (%(mode)s)."),
             lambda pk, user, note, case, seen: services.mark_disputed(pk, user, note, case, seen=seen),
             asks_case=True,
         ),
         DisputeStep(
             "close",
-            "Dispute closed…",
-            "Refunds can be requested again, and those that were approved are sent at once. If the bank has given the "
-            "customer the money, withdraw them first.",
-            "How did it end?",
-            "is no longer disputed",
+            gettext_lazy("Dispute closed…"),
+            gettext_lazy(
+                "Refunds can be requested again, and those that were approved are sent at once. If the bank has given "
+                "the customer the money, withdraw them first."
+            ),
+            gettext_lazy("How did it end?"),
+            gettext_lazy("%(payment)s is no longer disputed (%(mode)s)."),
             lambda pk, user, note, case, seen: services.close_dispute(pk, user, note, seen=seen),
         ),
     )
@@ -88,7 +97,7 @@ def dispute_view(screen: OwnPage, request: DeskRequest, pk: int, name: str) -> H
         except RefundError as trouble:
             refusal, payment = str(trouble), screen.get_object(request, str(pk))
         else:
-            messages.success(request, f"{payment} {step.done} ({payment.account.mode}).")
+            messages.success(request, step.done % {"payment": payment, "mode": payment.account.mode})
             return redirect("admin:refunds_payment_change", pk)
     return screen.page(
         request,

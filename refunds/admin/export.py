@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -20,11 +20,16 @@ from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, S
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from refunds import policy, services, sheets
 from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.models import Delivery, Event, Payment, Refund
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ class Table:
     """One kind of file: `rows` makes its rows of what the list shows."""
 
     name: str
-    label: str
+    label: StrOrPromise
     columns: Sequence[Column]
     rows: Callable[[QuerySet[Any]], QuerySet[Any]]
 
@@ -126,14 +131,14 @@ def _listed(*related: str) -> Callable[[QuerySet[Any]], QuerySet[Any]]:
 
 TABLES: dict[type[Model], Sequence[Table]] = {
     Refund: (
-        Table("refunds", "Refunds", REFUND, _listed("payment", "account", "reason", "requested_by")),
-        Table("journal", "Their journal", EVENT, _events("refund")),
+        Table("refunds", gettext_lazy("Refunds"), REFUND, _listed("payment", "account", "reason", "requested_by")),
+        Table("journal", gettext_lazy("Their journal"), EVENT, _events("refund")),
     ),
     Payment: (
-        Table("payments", "Payments", PAYMENT, _listed("account")),
-        Table("journal", "Their journal", EVENT, _events("payment")),
+        Table("payments", gettext_lazy("Payments"), PAYMENT, _listed("account")),
+        Table("journal", gettext_lazy("Their journal"), EVENT, _events("payment")),
     ),
-    Delivery: (Table("deliveries", "Deliveries", DELIVERY, _listed("account", "refund")),),
+    Delivery: (Table("deliveries", gettext_lazy("Deliveries"), DELIVERY, _listed("account", "refund")),),
 }
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
@@ -187,16 +192,20 @@ def export_view(screen: ReadOnly, request: DeskRequest) -> HttpResponseBase:
     n_rows = rows.count()
     if n_rows > settings.EXPORT_MOST_ROWS:
         most = f"{settings.EXPORT_MOST_ROWS:,}"
-        messages.error(request, f"That is {n_rows:,} rows, and a file has at most {most}. Narrow the list by filters.")
+        messages.error(
+            request,
+            _("That is %(rows)s rows, and a file has at most %(most)s. Narrow the list by filters.")
+            % {"rows": f"{n_rows:,}", "most": most},
+        )
         return back
     _note(screen, request, table, form, n_rows)
     return _file(form, f"{table.name}-{timezone.now():%Y%m%d-%H%M%S}.{form}", lines(table, rows[:n_rows]))
 
 
 def lines(table: Table, rows: QuerySet[Any]) -> Iterator[sheets.Row]:
-    yield [name for name, _ in table.columns]
+    yield [name for name, value in table.columns]
     for row in rows.iterator(chunk_size=CHUNK):
-        yield [written(value(row)) for _, value in table.columns]
+        yield [written(value(row)) for name, value in table.columns]
 
 
 def written(value: object) -> str:

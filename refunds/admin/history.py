@@ -9,6 +9,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
@@ -26,21 +28,37 @@ class VerificationAdmin(OwnPage):
     list_select_related = ("asked_by",)
     actions = None
 
-    @display(description="Verified", ordering="at")
+    @display(description=gettext_lazy("Verified"), ordering="at")
     def shown_moment(self, row: Verification) -> str:
-        return two_lines(wording.moment(row.at), f"for {row.asked_by}" if row.asked_by else "")
+        return two_lines(
+            wording.moment(row.at), _("for %(asked_by)s") % {"asked_by": row.asked_by} if row.asked_by else ""
+        )
 
-    @display(description="Result", label={"clean": "success", "broken": "danger"})
+    @display(description=gettext_lazy("Result"), label={"clean": "success", "broken": "danger"})
     def shown_result(self, row: Verification) -> tuple[str, str]:
-        return ("broken", f"{row.n_findings} differences") if row.n_findings else ("clean", "everything fits")
+        return (
+            (
+                "broken",
+                ngettext("%(number)s differences", "%(number)s differences", row.n_findings)
+                % {"number": row.n_findings},
+            )
+            if row.n_findings
+            else ("clean", _("everything fits"))
+        )
 
-    @display(description="Looked at")
+    @display(description=gettext_lazy("Looked at"))
     def shown_range(self, row: Verification) -> str:
-        return two_lines(f"{row.n_refunds} refunds", f"{row.n_payments} payments, {row.n_events} journal lines")
+        payments = ngettext("%(number)s payments", "%(number)s payments", row.n_payments) % {"number": row.n_payments}
+        events = ngettext("%(number)s journal lines", "%(number)s journal lines", row.n_events) % {
+            "number": row.n_events
+        }
+        refunds = ngettext("%(number)s refunds", "%(number)s refunds", row.n_refunds) % {"number": row.n_refunds}
+        return two_lines(refunds, f"{payments}, {events}")
 
-    @display(description="Not sealed yet")
+    @display(description=gettext_lazy("Not sealed yet"))
     def shown_younger(self, row: Verification) -> str:
-        return two_lines(f"{row.n_younger} lines", f"checkpoint {row.n_checkpoints} stands before them")
+        lines = ngettext("%(number)s lines", "%(number)s lines", row.n_younger) % {"number": row.n_younger}
+        return two_lines(lines, _("checkpoint %(number)s stands before them") % {"number": row.n_checkpoints})
 
     def has_view_permission(self, request: DeskRequest, obj: Verification | None = None) -> bool:
         """It speaks of all accounts at once, so it is for those who may see all."""
@@ -62,5 +80,5 @@ class VerificationAdmin(OwnPage):
         if not policy.may(request.user, policy.VERIFY) or not self.has_view_permission(request):
             raise PermissionDenied
         jobs.verification.enqueue(request.user.pk)
-        messages.success(request, "A worker looks at the whole history now. The result appears in this list.")
+        messages.success(request, _("A worker looks at the whole history now. The result appears in this list."))
         return redirect("admin:refunds_verification_changelist")

@@ -17,6 +17,8 @@ from django.http import HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from refunds import policy, scope, wording
 from refunds.admin.desk import DeskRequest, ReadOnly
@@ -63,7 +65,7 @@ def add_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
             return _show(request, form, tally)
         form.add_error(None, tally.bad[0].reason)
     status = 400 if form.errors else 200
-    return admin.page(request, "admin/refunds/payment_add.html", status=status, title="Add a payment", form=form)
+    return admin.page(request, "admin/refunds/payment_add.html", status=status, title=_("Add a payment"), form=form)
 
 
 def import_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
@@ -83,12 +85,14 @@ def import_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
     except BadInput as trouble:
         form.add_error("file", str(trouble))
         return _ask(admin, request, form)
-    if lines := [str(row.line) for row in tally.bad if row.reason == CARD]:
+    if lines := [str(row.line) for row in tally.bad if row.reason == str(CARD)]:
         form.add_error(
-            "file", f"Line {', '.join(lines[:20])}: {CARD} Nothing of the file was kept; choose it again then."
+            "file",
+            _("Line %(lines)s: %(card)s Nothing of the file was kept; choose it again then.")
+            % {"lines": ", ".join(lines[:20]), "card": CARD},
         )
         return _ask(admin, request, form)
-    return _tell(admin, request, LOOK, tally, title="What is in the file", confirmed=_keep(request.user, content))
+    return _tell(admin, request, LOOK, tally, title=_("What is in the file"), confirmed=_keep(request.user, content))
 
 
 def template_view(request: DeskRequest) -> HttpResponse:
@@ -113,18 +117,22 @@ def _show(request: DeskRequest, form: PaymentForm, tally: Tally) -> HttpResponse
     row = form.row()
     payment = Payment.objects.get(account__slug=row.account, reference=row.payment_reference)
     if tally.n_new:
-        messages.success(request, f"{payment} of {wording.amount(payment.money(payment.captured))} is taken in.")
+        messages.success(
+            request,
+            _("%(payment)s of %(amount)s is taken in.")
+            % {"payment": payment, "amount": wording.amount(payment.money(payment.captured))},
+        )
     elif tally.disputed:
-        messages.success(request, f"{payment} is known already, and marked as disputed now.")
+        messages.success(request, _("%(payment)s is known already, and marked as disputed now.") % {"payment": payment})
     else:
-        messages.info(request, f"{payment} is known already. Nothing was changed.")
+        messages.info(request, _("%(payment)s is known already. Nothing was changed.") % {"payment": payment})
     return redirect("admin:refunds_payment_change", payment.pk)
 
 
 def _ask(admin: ReadOnly, request: DeskRequest, form: FileForm, status: int = 400) -> HttpResponse:
     status = status if form.errors else 200
     names = wording.payment_names(scope.within(Account.objects.all(), request.user, "pk"))
-    return admin.page(request, ASK, status=status, title="Import payments", form=form, payment_names=names)
+    return admin.page(request, ASK, status=status, title=_("Import payments"), form=form, payment_names=names)
 
 
 def _take_in(admin: ReadOnly, request: DeskRequest, name: str) -> HttpResponse:
@@ -134,18 +142,25 @@ def _take_in(admin: ReadOnly, request: DeskRequest, name: str) -> HttpResponse:
         form.errors.clear()
         form.add_error(
             None,
-            "This preview was used already, is older than an hour, or another file was uploaded since. "
-            "Please choose the file again; payments that are in already will show as known.",
+            _(
+                "This preview was used already, is older than an hour, or another file was uploaded since. "
+                "Please choose the file again; payments that are in already will show as known."
+            ),
         )
         return _ask(admin, request, form, status=409)
     tally = take_in(read_rows(BytesIO(content)), by=request.user)
     cache.delete(_place(request.user))
     if tally.bad:
-        return _tell(admin, request, DONE, tally, title="Payments taken in")
+        return _tell(admin, request, DONE, tally, title=_("Payments taken in"))
     totals = ", ".join(wording.amount(money) for money in tally.money)
-    new = f"{tally.n_new} new payment{'' if tally.n_new == 1 else 's'} taken in"
-    disputed = f", {len(tally.disputed)} of them marked as disputed" if tally.disputed else ""
-    messages.success(request, f"{new}{f': {totals}' if totals else ''}. {tally.n_known} known already{disputed}.")
+    new = ngettext("%(number)s new payment taken in", "%(number)s new payments taken in", tally.n_new)
+    new %= {"number": tally.n_new}
+    counted = {"known": tally.n_known, "disputed": len(tally.disputed)}
+    if tally.disputed:
+        known = _("%(known)s known already, %(disputed)s of them marked as disputed.") % counted
+    else:
+        known = _("%(known)s known already.") % counted
+    messages.success(request, f"{new}{f': {totals}' if totals else ''}. {known}")
     return redirect("admin:refunds_payment_changelist")
 
 

@@ -15,6 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -33,7 +35,7 @@ class NameForm(forms.ModelForm):
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
         if User.objects.filter(username__iexact=name).exclude(pk=self.instance.pk).exists():
-            raise ValidationError("Somebody has this user name already.")
+            raise ValidationError(_("Somebody has this user name already."))
         return name
 
 
@@ -63,9 +65,9 @@ class UserAdmin(NoGuessing, DjangoUserAdmin, ModelAdmin):
     change_form_outer_before_template = "admin/refunds/person_rights.html"
     fieldsets = (
         (None, {"fields": ("username",)}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Rights", {"fields": ("is_active", "is_staff")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        (gettext_lazy("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (gettext_lazy("Rights"), {"fields": ("is_active", "is_staff")}),
+        (gettext_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "first_name", "last_name", "email")}),)
     readonly_fields = ("last_login", "date_joined")
@@ -102,22 +104,26 @@ class UserAdmin(NoGuessing, DjangoUserAdmin, ModelAdmin):
             except (RefundError, OSError) as refusal:
                 messages.error(request, str(refusal))
             else:
-                messages.success(request, f"The invitation is on its way to {person.email}.")
+                messages.success(request, _("The invitation is on its way to %(email)s.") % {"email": person.email})
             return redirect("admin:auth_user_change", person.pk)
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        about = {"person": person, "why_no_mail": services.why_no_mail(person), "title": f"Invite {person}"}
+        about = {
+            "person": person,
+            "why_no_mail": services.why_no_mail(person),
+            "title": _("Invite %(person)s") % {"person": person},
+        }
         return TemplateResponse(request, "admin/refunds/invite.html", {**frame, **about})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
-    @display(description="Name")
+    @display(description=gettext_lazy("Name"))
     def shown_name(self, user: User) -> str:
         return user.get_full_name() or "—"
 
-    @display(description="Groups")
+    @display(description=gettext_lazy("Groups"))
     def shown_groups(self, user: User) -> str:
-        return ", ".join(group.name for group in user.groups.all()) or "—"
+        return ", ".join(_(group.name) for group in user.groups.all()) or "—"
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import CHECKBOX_CLASSES, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from gateways.money import Money, exponent
+from refunds.errors import in_words
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 Wish = dict[str, Any]
 CURRENCY = UnfoldAdminTextInputWidget({"autocomplete": "off", "placeholder": "EUR"})
@@ -24,18 +30,18 @@ class ProposalForm(forms.Form):
     """`seen` is how it stood when the page was shown; the service compares it."""
 
     note = forms.CharField(
-        label="Why",
+        label=gettext_lazy("Why"),
         max_length=2000,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="The person who confirms it reads this.",
-        error_messages={"required": "Say why; the person who confirms it reads this."},
+        help_text=gettext_lazy("The person who confirms it reads this."),
+        error_messages={"required": gettext_lazy("Say why; the person who confirms it reads this.")},
     )
     seen = forms.JSONField(widget=forms.HiddenInput, required=False)
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
         if not isinstance(found.get("seen"), dict):
-            raise forms.ValidationError("This page does not say what it has shown. Open it anew.")
+            raise forms.ValidationError(_("This page does not say what it has shown. Open it anew."))
         return found
 
     def wish(self) -> Wish:
@@ -57,7 +63,7 @@ class ProposalForm(forms.Form):
         try:
             return Money.parse(text, currency).minor
         except ValueError as trouble:
-            self.add_error(name, str(trouble))
+            self.add_error(name, in_words(trouble))
             return None
 
 
@@ -65,7 +71,7 @@ class EndForm(ProposalForm):
     """Proposes that something shall end."""
 
 
-def amount_field(label: str, help_text: str, *, required: bool = False) -> forms.CharField:
+def amount_field(label: StrOrPromise, help_text: StrOrPromise, *, required: bool = False) -> forms.CharField:
     widget = UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off"})
     return forms.CharField(label=label, help_text=help_text, max_length=30, required=required, widget=widget)
 
@@ -80,5 +86,5 @@ def known_currency(form: forms.Form) -> str:
     try:
         exponent(currency or "EUR")
     except ValueError as trouble:
-        raise forms.ValidationError(str(trouble)) from None
+        raise forms.ValidationError(in_words(trouble)) from None
     return currency

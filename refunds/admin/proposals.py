@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from refunds import change_words, policy, services
 from refunds.admin.desk import DeskRequest
@@ -33,7 +34,9 @@ def propose(
         form.shows_now(services.stands(kind, subject, person))
         return None
     messages.success(
-        request, f"{change_words.title(change)}: your proposal is written down. Another person has to confirm it."
+        request,
+        _("%(title)s: your proposal is written down. Another person has to confirm it.")
+        % {"title": change_words.title(change)},
     )
     return change
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -18,7 +20,9 @@ from refunds.models import ReasonWord, RefundReason
 class WordForm(forms.ModelForm):
     """One gateway's word; refuses one that it would not understand, where the gateway has a list of them."""
 
-    gateway = forms.ChoiceField(choices=reasons.gateways_with_words, widget=UnfoldAdminSelectWidget)
+    gateway = forms.ChoiceField(
+        choices=reasons.gateways_with_words, widget=UnfoldAdminSelectWidget, label=gettext_lazy("Gateway")
+    )
 
     class Meta:
         model = ReasonWord
@@ -29,7 +33,10 @@ class WordForm(forms.ModelForm):
         gateway, word = found.get("gateway"), found.get("word", "")
         allowed = reasons.words_of(gateway) if gateway else ()
         if allowed and word and word not in allowed:
-            self.add_error("word", f"Write one of {', '.join(allowed)}, or leave it empty: then no reason is sent.")
+            self.add_error(
+                "word",
+                _("Write one of %(names)s, or leave it empty: then no reason is sent.") % {"names": ", ".join(allowed)},
+            )
         return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from refunds import change_words, policy, scope, services
@@ -17,16 +19,29 @@ from refunds.admin.change_forms import AccountsForm, GroupsForm
 from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.models import Change
 
-KINDS: dict[str, tuple[type[GroupsForm] | type[AccountsForm], str]] = {
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+KINDS: dict[str, tuple[type[GroupsForm] | type[AccountsForm], StrOrPromise]] = {
     Change.Kind.GROUPS: (
         GroupsForm,
-        "Groups give the rights. Who makes the rules or looks after people moves no money.",
+        gettext_lazy("Groups give the rights. Who makes the rules or looks after people moves no money."),
     ),
-    Change.Kind.ACCOUNTS: (AccountsForm, "Of all other accounts the person sees nothing, wherever they look."),
+    Change.Kind.ACCOUNTS: (
+        AccountsForm,
+        gettext_lazy("Of all other accounts the person sees nothing, wherever they look."),
+    ),
 }
 
 
-NONE: dict[str, str] = {Change.Kind.GROUPS: "no group", Change.Kind.ACCOUNTS: "all accounts"}
+NONE: dict[str, StrOrPromise] = {
+    Change.Kind.GROUPS: gettext_lazy("no group"),
+    Change.Kind.ACCOUNTS: gettext_lazy("all accounts"),
+}
+TITLES: dict[str, StrOrPromise] = {
+    Change.Kind.GROUPS: gettext_lazy("Propose other groups of %(person)s"),
+    Change.Kind.ACCOUNTS: gettext_lazy("Propose other accounts of %(person)s"),
+}
 
 
 def urls(screen: Any) -> list[URLPattern]:
@@ -49,7 +64,7 @@ def shown(person: User, user: User) -> dict[str, Any]:
     accounts = services.stands(Change.Kind.ACCOUNTS, person.get_username(), person)["accounts"]
     return {
         "person": person,
-        "person_groups": ", ".join(group.name for group in person.groups.all()),
+        "person_groups": ", ".join(_(group.name) for group in person.groups.all()),
         "person_accounts": ", ".join(accounts) if knows_all else "",
         "knows_accounts": knows_all,
         "may_propose": may_propose,
@@ -77,9 +92,9 @@ def propose_view(screen: Any, request: DeskRequest, pk: int, kind: str) -> HttpR
         request,
         "admin/refunds/propose.html",
         status=409 if form.errors else 200,
-        title=f"Propose other {kind} of {person}",
+        title=TITLES[kind] % {"person": person},
         form=form,
-        about=f"Now: {', '.join(now[kind]) or NONE[kind]}",
+        about=_("Now: %(names)s") % {"names": ", ".join(map(_, now[kind])) or NONE[kind]},
         explains=explains,
         back=reverse("admin:auth_user_change", args=(pk,)),
     )

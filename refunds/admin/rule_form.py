@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import User
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from gateways.money import Money
@@ -21,29 +23,45 @@ OLDEST_DAYS = 3650
 class RuleForm(ProposalForm):
     """A version of a rule; what is left empty is not asked about."""
 
-    demand = forms.ChoiceField(label="Asks for", choices=Rule.Demand.choices, widget=UnfoldAdminSelectWidget)
-    account = forms.ModelChoiceField(
-        Account.objects.none(), required=False, empty_label="All accounts", widget=UnfoldAdminSelectWidget
+    demand = forms.ChoiceField(
+        label=gettext_lazy("Asks for"), choices=Rule.Demand.choices, widget=UnfoldAdminSelectWidget
     )
-    currency = forms.CharField(max_length=3, required=False, widget=CURRENCY, help_text="Needed where amounts are.")
-    from_amount = amount_field("From this amount on", "This amount itself is included.")
-    to_amount = amount_field("Up to this amount", "This amount itself is included.")
+    account = forms.ModelChoiceField(
+        Account.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("All accounts"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Account"),
+    )
+    currency = forms.CharField(
+        max_length=3,
+        required=False,
+        widget=CURRENCY,
+        help_text=gettext_lazy("Needed where amounts are."),
+        label=gettext_lazy("Currency"),
+    )
+    from_amount = amount_field(gettext_lazy("From this amount on"), gettext_lazy("This amount itself is included."))
+    to_amount = amount_field(gettext_lazy("Up to this amount"), gettext_lazy("This amount itself is included."))
     sums = forms.MultipleChoiceField(
-        label="Amounts are compared with the refund, and with what within 24 hours",
+        label=gettext_lazy("Amounts are compared with the refund, and with what within 24 hours"),
         choices=[
-            ("sums_payment", "was asked of the same payment"),
-            ("sums_customer", "the same customer asked for"),
-            ("sums_requester", "the same person requested"),
+            ("sums_payment", gettext_lazy("was asked of the same payment")),
+            ("sums_customer", gettext_lazy("the same customer asked for")),
+            ("sums_requester", gettext_lazy("the same person requested")),
         ],
         required=False,
         widget=boxes(),
-        help_text="Whichever is the most counts, so that splitting an amount gains nothing.",
+        help_text=gettext_lazy("Whichever is the most counts, so that splitting an amount gains nothing."),
     )
     reason = forms.ModelChoiceField(
-        RefundReason.objects.none(), required=False, empty_label="Any reason", widget=UnfoldAdminSelectWidget
+        RefundReason.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("Any reason"),
+        widget=UnfoldAdminSelectWidget,
+        label=gettext_lazy("Reason"),
     )
     from_days = forms.IntegerField(
-        label="Only payments at least so many days old",
+        label=gettext_lazy("Only payments at least so many days old"),
         required=False,
         min_value=0,
         max_value=OLDEST_DAYS,
@@ -76,7 +94,7 @@ class RuleForm(ProposalForm):
         found = super().clean()
         currency = found.get("currency")
         if currency == "" and (found.get("from_amount") or found.get("to_amount")):
-            self.add_error("currency", "Amounts need a currency.")
+            self.add_error("currency", _("Amounts need a currency."))
         elif currency:
             found["from_minor"] = self.typed_amount("from_amount", currency) or 0
             found["to_minor"] = self.typed_amount("to_amount", currency)

@@ -15,6 +15,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import display
 
@@ -28,19 +30,24 @@ from refunds.models import Change, Refund, Rule
 from refunds.services.change_kinds import wish_of
 
 COUNTED = timedelta(days=services.PREVIEW_DAYS)
-TONES = {"no approval": "success", "one approval": "info", "two approvals": "warning", "no refund at all": "danger"}
+TONES = {
+    Rule.Demand.NONE: "success",
+    Rule.Demand.ONE: "info",
+    Rule.Demand.TWO: "warning",
+    Rule.Demand.BLOCK: "danger",
+}
 
 
 class Standing(admin.SimpleListFilter):
-    title = "standing"
+    title = gettext_lazy("standing")
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("ended", "Ended versions")]
+        return [("ended", _("Ended versions"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         usual, *others = super().choices(changelist)
-        yield from ({**usual, "display": "In force"}, *others)
+        yield from ({**usual, "display": _("In force")}, *others)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
         return queryset.filter(ended_at__isnull=self.value() != "ended")
@@ -66,21 +73,23 @@ class RuleAdmin(OwnPage):
     list_select_related = ("account", "reason")
     actions = None
 
-    @display(description="Rule", ordering="number")
+    @display(description=gettext_lazy("Rule"), ordering="number")
     def shown_name(self, rule: Rule) -> str:
-        return two_lines(f"Rule {rule.number}", f"version {rule.version}")
+        return two_lines(
+            _("Rule %(number)s") % {"number": rule.number}, _("version %(number)s") % {"number": rule.version}
+        )
 
-    @display(description="In words")
+    @display(description=gettext_lazy("In words"))
     def shown_sentence(self, rule: Rule) -> str:
         return two_lines(change_words.sentence(rule), change_words.sums(rule), is_wide=True)
 
-    @display(description="Asks for", label=TONES)
-    def shown_demand(self, rule: Rule) -> str:
-        return change_words.demand(rule.demand)
+    @display(description=gettext_lazy("Asks for"), label=TONES)
+    def shown_demand(self, rule: Rule) -> tuple[str, str]:
+        return rule.demand, change_words.demand(rule.demand)
 
-    @display(description="In force since", ordering="began_at")
+    @display(description=gettext_lazy("In force since"), ordering="began_at")
     def shown_times(self, rule: Rule) -> str:
-        until = f"until {wording.moment(rule.ended_at)}" if rule.ended_at else ""
+        until = _("until %(moment)s") % {"moment": wording.moment(rule.ended_at)} if rule.ended_at else ""
         return two_lines(wording.moment(rule.began_at), until, is_wide=True)
 
     def get_queryset(self, request: DeskRequest) -> QuerySet[Rule]:
@@ -165,14 +174,13 @@ class RuleAdmin(OwnPage):
                     preview = services.preview_rule(number, wish, request.user)
                 except RefundError as refusal:
                     form.add_error(None, str(refusal))
-        what = "end" if ends else ("a change" if rule else "a new rule")
+        title = _("Propose a change of rule %(number)s") if rule else _("Propose a new rule")
+        title = _("Propose to end rule %(number)s") if ends else title
         return self.page(
             request,
             "admin/refunds/rule_propose.html",
             status=409 if form.errors else 200,
-            title=f"Propose to end rule {number}"
-            if ends
-            else f"Propose {what}" + (f" of rule {number}" if rule else ""),
+            title=title % {"number": number},
             form=form,
             rule=rule,
             sentence=change_words.sentence(rule) if rule else "",

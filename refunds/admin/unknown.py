@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery, Sum
 from django.http import HttpResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from gateways.errors import Misconfigured
@@ -76,7 +77,7 @@ def unknown_view(screen: OwnPage, request: DeskRequest) -> HttpResponse:
     return screen.page(
         request,
         "admin/refunds/unknown.html",
-        title="Unknown desk",
+        title=_("Unknown desk"),
         exposure=exposure(request.user),
         to_confirm=_to_confirm(request.user),
         **rows,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class Account(models.Model):
     """Written by `manage.py sync_accounts` from GATEWAY_ACCOUNTS; never deleted, only switched off."""
 
     class Mode(models.TextChoices):
-        SANDBOX = "sandbox", "sandbox"
-        LIVE = "live", "live"
+        SANDBOX = "sandbox", gettext_lazy("sandbox")
+        LIVE = "live", gettext_lazy("live")
 
     slug = models.SlugField(unique=True)
     gateway = models.CharField(max_length=40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 
 
 class Allowance(models.Model):
@@ -15,8 +16,8 @@ class Allowance(models.Model):
     """
 
     class Act(models.TextChoices):
-        REQUEST = "request", "requesting"
-        APPROVE = "approve", "approving"
+        REQUEST = "request", gettext_lazy("requesting")
+        APPROVE = "approve", gettext_lazy("approving")
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="allowances")
     act = models.CharField(max_length=10, choices=Act)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 
 class Attempt(models.Model):
     """`order` is what we asked, `before` what they showed until then, `exchanges` the raw traffic, secrets masked."""
 
     class Kind(models.TextChoices):
-        SEND = "send", "order"
-        LOOK_UP = "look_up", "look-up"
-        CANCEL = "cancel", "cancel"
+        SEND = "send", gettext_lazy("order")
+        LOOK_UP = "look_up", gettext_lazy("look-up")
+        CANCEL = "cancel", gettext_lazy("cancel")
 
     class Outcome(models.TextChoices):
-        OPEN = "open", "not answered yet"
-        ANSWERED = "answered", "answered"
-        REFUSED = "refused", "refused"
-        NOT_SENT = "not_sent", "not sent"
-        NO_ANSWER = "no_answer", "no answer"
+        OPEN = "open", gettext_lazy("not answered yet")
+        ANSWERED = "answered", gettext_lazy("answered")
+        REFUSED = "refused", gettext_lazy("refused")
+        NOT_SENT = "not_sent", gettext_lazy("not sent")
+        NO_ANSWER = "no_answer", gettext_lazy("no answer")
 
     refund = models.ForeignKey("refunds.Refund", models.PROTECT, related_name="attempts")
     kind = models.CharField(max_length=10, choices=Kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 
 
 class Change(models.Model):
@@ -15,16 +16,16 @@ class Change(models.Model):
     """
 
     class Kind(models.TextChoices):
-        RULE = "rule", "approval rule"
-        ALLOWANCE = "allowance", "allowance"
-        DELEGATION = "delegation", "delegation"
-        GROUPS = "groups", "groups"
-        ACCOUNTS = "accounts", "accounts"
+        RULE = "rule", gettext_lazy("approval rule")
+        ALLOWANCE = "allowance", gettext_lazy("allowance")
+        DELEGATION = "delegation", gettext_lazy("delegation")
+        GROUPS = "groups", gettext_lazy("groups")
+        ACCOUNTS = "accounts", gettext_lazy("accounts")
 
     class Source(models.TextChoices):
-        PERSON = "person", "two people"
-        COMMAND = "command", "command line"
-        PROVIDER = "provider", "identity provider"
+        PERSON = "person", gettext_lazy("two people")
+        COMMAND = "command", gettext_lazy("command line")
+        PROVIDER = "provider", gettext_lazy("identity provider")
 
     kind = models.CharField(max_length=10, choices=Kind)
     subject = models.CharField(max_length=200)

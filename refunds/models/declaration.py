@@ -8,6 +8,7 @@ from pathlib import PurePath
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 
 
 def stored_as(declaration: Declaration, name: str) -> str:
@@ -22,8 +23,8 @@ class Declaration(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        SUCCEEDED = "succeeded", "the money went back"
-        FAILED = "failed", "no money moved"
+        SUCCEEDED = "succeeded", gettext_lazy("the money went back")
+        FAILED = "failed", gettext_lazy("no money moved")
 
     refund = models.ForeignKey("refunds.Refund", models.PROTECT, related_name="declarations")
     outcome = models.CharField(max_length=10, choices=Outcome)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class Delivery(models.Model):
     """Only verified deliveries are kept; `digest` is the SHA-256 of the body and makes a repeat harmless."""
 
     class Result(models.TextChoices):
-        APPLIED = "applied", "applied"
-        EVIDENCE = "evidence", "kept as evidence"
-        KNOCK = "knock", "asked the gateway"
-        UNMATCHED = "unmatched", "unmatched"
-        IGNORED = "ignored", "ignored"
-        UNREADABLE = "unreadable", "unreadable"
+        APPLIED = "applied", gettext_lazy("applied")
+        EVIDENCE = "evidence", gettext_lazy("kept as evidence")
+        KNOCK = "knock", gettext_lazy("asked the gateway")
+        UNMATCHED = "unmatched", gettext_lazy("unmatched")
+        IGNORED = "ignored", gettext_lazy("ignored")
+        UNREADABLE = "unreadable", gettext_lazy("unreadable")
 
     account = models.ForeignKey("refunds.Account", models.PROTECT, related_name="deliveries")
     refund = models.ForeignKey(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 
 class Event(models.Model):
@@ -16,13 +17,13 @@ class Event(models.Model):
     """
 
     class Source(models.TextChoices):
-        PERSON = "person", "person"
-        WORKER = "worker", "worker"
-        ANSWER = "answer", "gateway's answer"
-        LOOK_UP = "look_up", "look-up"
-        WEBHOOK = "webhook", "webhook"
-        COMMAND = "command", "command line"
-        RULE = "rule", "approval rule"
+        PERSON = "person", gettext_lazy("person")
+        WORKER = "worker", gettext_lazy("worker")
+        ANSWER = "answer", gettext_lazy("gateway's answer")
+        LOOK_UP = "look_up", gettext_lazy("look-up")
+        WEBHOOK = "webhook", gettext_lazy("webhook")
+        COMMAND = "command", gettext_lazy("command line")
+        RULE = "rule", gettext_lazy("approval rule")
 
     payment = models.ForeignKey("refunds.Payment", models.PROTECT, related_name="events")
     refund = models.ForeignKey("refunds.Refund", models.PROTECT, null=True, related_name="events")

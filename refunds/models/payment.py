@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy
 from django_fsm import FSMField, transition
 
 from gateways.money import Money
@@ -20,9 +21,9 @@ class Payment(models.Model):
     """
 
     class Status(models.TextChoices):
-        CAPTURED = "captured", "captured"
-        PARTIALLY_REFUNDED = "partially_refunded", "partially refunded"
-        REFUNDED = "refunded", "refunded"
+        CAPTURED = "captured", gettext_lazy("captured")
+        PARTIALLY_REFUNDED = "partially_refunded", gettext_lazy("partially refunded")
+        REFUNDED = "refunded", gettext_lazy("refunded")
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     account = models.ForeignKey("refunds.Account", models.PROTECT, related_name="payments")

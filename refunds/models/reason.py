@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy
 
 
 class RefundReason(models.Model):
@@ -13,9 +14,9 @@ class RefundReason(models.Model):
     wording = models.CharField(
         "public wording",
         max_length=200,
-        help_text="May be read by the customer and the gateway.",
+        help_text=gettext_lazy("May be read by the customer and the gateway."),
     )
-    is_active = models.BooleanField(default=True, help_text="Offered in the request form.")
+    is_active = models.BooleanField(default=True, help_text=gettext_lazy("Offered in the request form."))
 
     class Meta:
         ordering = ("name",)

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 from django_fsm import FSMField, transition
 
 from gateways.money import Money
@@ -16,17 +17,17 @@ from gateways.money import Money
 class Status(models.TextChoices):
     """Where a refund stands. Holding statuses reserve the amount; succeeded counts as refunded; the rest release it."""
 
-    REQUESTED = "requested", "requested"
-    RETURNED = "returned", "returned"
-    APPROVED = "approved", "approved"
-    REJECTED = "rejected", "rejected"
-    WITHDRAWN = "withdrawn", "withdrawn"
-    SENDING = "sending", "sending"
-    UNKNOWN = "unknown", "unknown"
-    PROCESSING = "processing", "processing"
-    SUCCEEDED = "succeeded", "succeeded"
-    FAILED = "failed", "failed"
-    REVERSED = "reversed", "reversed"
+    REQUESTED = "requested", gettext_lazy("requested")
+    RETURNED = "returned", gettext_lazy("returned")
+    APPROVED = "approved", gettext_lazy("approved")
+    REJECTED = "rejected", gettext_lazy("rejected")
+    WITHDRAWN = "withdrawn", gettext_lazy("withdrawn")
+    SENDING = "sending", gettext_lazy("sending")
+    UNKNOWN = "unknown", gettext_lazy("unknown")
+    PROCESSING = "processing", gettext_lazy("processing")
+    SUCCEEDED = "succeeded", gettext_lazy("succeeded")
+    FAILED = "failed", gettext_lazy("failed")
+    REVERSED = "reversed", gettext_lazy("reversed")
 
 
 HOLDING = frozenset(
@@ -64,8 +65,8 @@ class Refund(models.Model):
     """
 
     class Source(models.TextChoices):
-        HOUSE = "house", "asked for here"
-        GATEWAY = "gateway", "made at the gateway"
+        HOUSE = "house", gettext_lazy("asked for here")
+        GATEWAY = "gateway", gettext_lazy("made at the gateway")
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     payment = models.ForeignKey("refunds.Payment", models.PROTECT, related_name="refunds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy
 
 
 class Rule(models.Model):
@@ -14,10 +15,10 @@ class Rule(models.Model):
     """
 
     class Demand(models.TextChoices):
-        NONE = "0", "no approval"
-        ONE = "1", "one approval"
-        TWO = "2", "two approvals"
-        BLOCK = "block", "no refund at all"
+        NONE = "0", gettext_lazy("no approval")
+        ONE = "1", gettext_lazy("one approval")
+        TWO = "2", gettext_lazy("two approvals")
+        BLOCK = "block", gettext_lazy("no refund at all")
 
     number = models.PositiveIntegerField()
     version = models.PositiveIntegerField()

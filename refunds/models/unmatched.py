@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from gateways.money import Money
 
@@ -13,8 +14,8 @@ class UnmatchedRefund(models.Model):
     """`amount` is whole minor units of `currency`; the names are the gateway's. Settled once it is somebody's."""
 
     class Source(models.TextChoices):
-        LOOK_UP = "look_up", "look-up"
-        WEBHOOK = "webhook", "webhook"
+        LOOK_UP = "look_up", gettext_lazy("look-up")
+        WEBHOOK = "webhook", gettext_lazy("webhook")
 
     account = models.ForeignKey("refunds.Account", models.PROTECT, related_name="unmatched")
     payment = models.ForeignKey("refunds.Payment", models.PROTECT, null=True, related_name="unmatched")

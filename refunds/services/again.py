@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.contract import Gateway, LookUp, Repeat
 from gateways.registry import gateway_class, names
@@ -63,20 +64,22 @@ def again(refund: Refund, gateway: Gateway | None = None) -> Again:
     """Whether the same order of a refund that is unknown may go out once more."""
     kind = gateway_class(refund.account.gateway)
     if refund.status != Status.UNKNOWN:
-        return Again(False, "Only what is unknown can go out again.")
+        return Again(False, _("Only what is unknown can go out again."))
     if kind.can.repeat is Repeat.NEVER:
-        return Again(False, f"{kind.label} keeps no key of ours, so a second order could pay twice.")
+        return Again(
+            False, _("%(label)s keeps no key of ours, so a second order could pay twice.") % {"label": kind.label}
+        )
     if refund.cancel_asked_at:
-        return Again(False, "Its cancellation was asked for.")
+        return Again(False, _("Its cancellation was asked for."))
     if refund.reference or refund.events.exclude(heard="").exists():
-        return Again(False, f"{kind.label} has spoken of it already, so the order is there.")
+        return Again(False, _("%(label)s has spoken of it already, so the order is there.") % {"label": kind.label})
     try:
         gateway = gateway or gateway_for(refund.account)
     except NotRefundable as trouble:
         return Again(False, str(trouble))
     sends = list(refund.attempts.filter(kind=Attempt.Kind.SEND))
     if not sends:
-        return Again(False, "It was never sent.")
+        return Again(False, _("It was never sent."))
     return _within_window(gateway, sends) if kind.can.repeat is Repeat.WITHIN_WINDOW else _after_absence(gateway, sends)
 
 
@@ -84,15 +87,25 @@ def _within_window(gateway: Gateway, sends: list[Attempt]) -> Again:
     """Their idempotency key guards it for as long as they keep the key."""
     ends = sends[0].started_at + (gateway.key_window or gateway.quiet_window)
     if timezone.now() >= ends:
-        return Again(False, f"{gateway.label} may have forgotten the key by now, so a second order could pay twice.")
-    return Again(True, f"{gateway.label} pays one key once, and its answer says what became of it.", not_after=ends)
+        return Again(
+            False,
+            _("%(label)s may have forgotten the key by now, so a second order could pay twice.")
+            % {"label": gateway.label},
+        )
+    return Again(
+        True,
+        _("%(label)s pays one key once, and its answer says what became of it.") % {"label": gateway.label},
+        not_after=ends,
+    )
 
 
 def _after_absence(gateway: Gateway, sends: list[Attempt]) -> Again:
     """Only their list guards it: once it must have arrived, if at all, and a look-up does not show it."""
     if len(sends) >= MOST_SENDS:
-        return Again(False, f"It has gone out {MOST_SENDS} times without a word.")
+        return Again(False, _("It has gone out %(times)s times without a word.") % {"times": MOST_SENDS})
     arrived = (sends[-1].finished_at or sends[-1].started_at) + gateway.quiet_window
     if timezone.now() < arrived:
-        return Again(False, "Until then the order may still arrive.", not_before=arrived)
-    return Again(True, "A look-up comes first; only if it does not show the refund does the same order go out again.")
+        return Again(False, _("Until then the order may still arrive."), not_before=arrived)
+    return Again(
+        True, _("A look-up comes first; only if it does not show the refund does the same order go out again.")
+    )

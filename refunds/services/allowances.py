@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from refunds import limits, policy, scope
@@ -28,8 +29,18 @@ def take(person: User, act: Allowance.Act, money: Money) -> None:
     if kept := row.first():
         rest = left_of(kept).today
         raise OverLimit(
-            f"{money} {money.currency} is more than is left of the day for {person}: "
-            f"{rest} {rest.currency} for {act.label} refunds."
+            _(
+                "%(money)s %(currency)s is more than is left of the day for %(person)s: %(rest)s "
+                "%(rest_currency)s for %(label)s refunds."
+            )
+            % {
+                "money": money,
+                "currency": money.currency,
+                "person": person,
+                "rest": rest,
+                "rest_currency": rest.currency,
+                "label": act.label,
+            }
         )
 
 
@@ -62,7 +73,10 @@ def take_to_approve(by: User, refund: Refund) -> User | None:
     """The approver's own allowance, or that of somebody for whom the approver stands in: then returns that person."""
     used = _authorities(refund)
     if other := used.get(by.pk):
-        raise SamePerson(f"{other} has approved {refund} with your allowance already, so a third person is needed.")
+        raise SamePerson(
+            _("%(other)s has approved %(refund)s with your allowance already, so a third person is needed.")
+            % {"other": other, "refund": refund}
+        )
     try:
         take(by, Act.APPROVE, refund.money)
     except OverLimit:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.contract import Gateway
 from refunds.models import Account, Refund, Status
@@ -41,7 +42,12 @@ def why_waits(account: Account) -> str:
         return ""
     at = f"{timezone.localtime(until):%H:%M:%S}"
     n = account.accidents
-    return f"{account} has failed {n} times in a row and is tried again at {at}. {account.breaker_because}"
+    return _("%(account)s has failed %(n)s times in a row and is tried again at %(at)s. %(breaker_because)s") % {
+        "account": account,
+        "n": n,
+        "at": at,
+        "breaker_because": account.breaker_because,
+    }
 
 
 def next_try(account: Account) -> datetime:

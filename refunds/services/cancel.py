@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.contract import Gateway, Outcome
 from gateways.errors import NoAnswer, NotSent
@@ -27,10 +28,14 @@ def why_no_cancel(refund: Refund) -> str:
     """Why this refund cannot be cancelled at its gateway, or ""."""
     kind = gateway_class(refund.account.gateway)
     if not kind.can.cancel:
-        return f"{kind.label} cannot cancel a refund."
+        return _("%(label)s cannot cancel a refund.") % {"label": kind.label}
     if refund.status not in AWAITING or not refund.reference:
-        return f"{refund} is {refund.get_status_display()}: only what {kind.label} has accepted can be cancelled there."
-    return "Its cancellation was asked for already." if refund.cancel_asked_at else ""
+        return _("%(refund)s is %(status)s: only what %(label)s has accepted can be cancelled there.") % {
+            "refund": refund,
+            "status": refund.get_status_display(),
+            "label": kind.label,
+        }
+    return _("Its cancellation was asked for already.") if refund.cancel_asked_at else ""
 
 
 @transaction.atomic
@@ -38,9 +43,9 @@ def ask_to_cancel(refund_id: int, by: User, *, seen: int) -> Refund:
     """By the requester or by Finance; whether it is in time, only the gateway can say."""
     refund = locked(refund_id, seen, by)
     if refund.requested_by_id == by.pk:
-        policy.demand(by, policy.REQUEST, "cancel a refund")
+        policy.demand(by, policy.REQUEST, _("cancel a refund"))
     else:
-        policy.demand(by, policy.DECLARE, "cancel other people's refunds")
+        policy.demand(by, policy.DECLARE, _("cancel other people's refunds"))
     if why := why_no_cancel(refund):
         raise WrongMoment(why)
     now = timezone.now()

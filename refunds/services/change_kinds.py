@@ -11,10 +11,11 @@ from django.contrib.auth.models import User
 from django.db.models import IntegerField, Max
 from django.db.models.functions import Cast
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.money import exponent
 from refunds import people, policy
-from refunds.errors import BadInput
+from refunds.errors import BadInput, in_words
 from refunds.models import Account, Allowance, Change, Delegation, RefundReason, Rule, Scope
 from refunds.services.persons import set_groups
 
@@ -80,17 +81,17 @@ def _check_rule(change: Change) -> None:
     if not wish:
         return
     if set(wish) != {*PLAIN, "account", "reason"} or wish["demand"] not in Rule.Demand.values:
-        raise BadInput("Say what the rule asks for.")
+        raise BadInput(_("Say what the rule asks for."))
     if wish["account"] and not Account.objects.filter(slug=wish["account"]).exists():
-        raise BadInput(f"There is no account {wish['account']}.")
+        raise BadInput(_("There is no account %(account)s.") % {"account": wish["account"]})
     if wish["reason"] and not RefundReason.objects.filter(name=wish["reason"]).exists():
-        raise BadInput(f"There is no reason {wish['reason']}.")
+        raise BadInput(_("There is no reason %(reason)s.") % {"reason": wish["reason"]})
     if wish["currency"]:
         _demand_currency(wish["currency"])
     elif wish["from_amount"] or wish["to_amount"] is not None:
-        raise BadInput("Amounts need a currency.")
+        raise BadInput(_("Amounts need a currency."))
     if wish["from_amount"] < 0 or (wish["to_amount"] is not None and wish["to_amount"] < wish["from_amount"]):
-        raise BadInput("The band ends before it begins.")
+        raise BadInput(_("The band ends before it begins."))
 
 
 def _do_rule(change: Change) -> None:
@@ -112,7 +113,7 @@ def allowance_subject(person: User, act: str, currency: str) -> str:
 
 
 def _allowance(change: Change) -> Any:
-    _, act, currency = change.subject.rsplit(" ", 2)
+    act, currency = change.subject.rsplit(" ", 2)[1:]
     return Allowance.objects.filter(person=change.person, act=act, currency=currency)
 
 
@@ -122,20 +123,20 @@ def _allowance_now(change: Change) -> Wish:
 
 
 def _check_allowance(change: Change) -> None:
-    _, act, currency = change.subject.rsplit(" ", 2)
+    act, currency = change.subject.rsplit(" ", 2)[1:]
     if act not in Allowance.Act.values:
-        raise BadInput("An allowance is for requesting or for approving.")
+        raise BadInput(_("An allowance is for requesting or for approving."))
     _demand_currency(currency)
     wish = change.after
     if wish and not 0 <= wish["largest"] <= wish["per_day"]:
-        raise BadInput("The largest amount cannot be more than what a day allows.")
+        raise BadInput(_("The largest amount cannot be more than what a day allows."))
 
 
 def _do_allowance(change: Change) -> None:
     if not change.after:
         _allowance(change).delete()
     elif not _allowance(change).update(**change.after):
-        _, act, currency = change.subject.rsplit(" ", 2)
+        act, currency = change.subject.rsplit(" ", 2)[1:]
         Allowance.objects.create(person=person_of(change), act=act, currency=currency, **change.after)
 
 
@@ -144,7 +145,7 @@ def _do_allowance(change: Change) -> None:
 
 def person_of(change: Change) -> User:
     if change.person is None:
-        raise BadInput("Say whose rights these are.")
+        raise BadInput(_("Say whose rights these are."))
     return change.person
 
 
@@ -155,11 +156,11 @@ def _groups_now(change: Change) -> Wish:
 def _check_groups(change: Change) -> None:
     names = change.after.get("groups", [])
     if unknown := set(names) - set(people.GROUPS):
-        raise BadInput(f"There is no group {sorted(unknown)[0]}.")
+        raise BadInput(_("There is no group %(names)s.") % {"names": sorted(unknown)[0]})
     if trouble := people.conflict(names):
         raise BadInput(trouble)
     if names and person_of(change).is_superuser:
-        raise BadInput("A superuser looks after the system and is in no group of the desk.")
+        raise BadInput(_("A superuser looks after the system and is in no group of the desk."))
 
 
 def _do_groups(change: Change) -> None:
@@ -174,7 +175,7 @@ def _accounts_now(change: Change) -> Wish:
 def _check_accounts(change: Change) -> None:
     slugs = set(change.after.get("accounts", []))
     if unknown := slugs - set(Account.objects.filter(slug__in=slugs).values_list("slug", flat=True)):
-        raise BadInput(f"There is no account {sorted(unknown)[0]}.")
+        raise BadInput(_("There is no account %(account)s.") % {"account": sorted(unknown)[0]})
 
 
 def _do_accounts(change: Change) -> None:
@@ -193,14 +194,14 @@ def _no_delegation(change: Change) -> Wish:
 def _check_delegation(change: Change) -> None:
     person, deputy, begin, end = person_of(change), _deputy(change), *_span(change)
     if deputy == person:
-        raise BadInput("Nobody stands in for themselves.")
+        raise BadInput(_("Nobody stands in for themselves."))
     for one in (person, deputy):
         if not policy.may(one, policy.APPROVE):
-            raise BadInput(f"{one} may not approve refunds; only approvers stand in for each other.")
+            raise BadInput(_("%(one)s may not approve refunds; only approvers stand in for each other.") % {"one": one})
     if not begin < end or end <= timezone.now():
-        raise BadInput("It ends before it begins.")
+        raise BadInput(_("It ends before it begins."))
     if end - begin > LONGEST_DELEGATION:
-        raise BadInput(f"It lasts at most {LONGEST_DELEGATION.days} days.")
+        raise BadInput(_("It lasts at most %(days)s days.") % {"days": LONGEST_DELEGATION.days})
 
 
 def _do_delegation(change: Change) -> None:
@@ -211,7 +212,7 @@ def _do_delegation(change: Change) -> None:
 def _deputy(change: Change) -> User:
     deputy = User.objects.filter(username=change.after.get("deputy", "")).first()
     if deputy is None:
-        raise BadInput("Say who stands in.")
+        raise BadInput(_("Say who stands in."))
     return deputy
 
 
@@ -224,7 +225,7 @@ def _demand_currency(currency: str) -> None:
     try:
         exponent(currency)
     except ValueError as trouble:
-        raise BadInput(str(trouble)) from None
+        raise BadInput(in_words(trouble)) from None
 
 
 KINDS: dict[str, Kind] = {

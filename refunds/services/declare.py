@@ -8,7 +8,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
 
 from gateways.registry import gateway_class
 from refunds import policy
@@ -18,6 +19,7 @@ from refunds.models.refund import AWAITING
 from refunds.services import evidence_files
 from refunds.services.actor import Actor
 from refunds.services.again import can_be_asked, is_made_by_hand
+from refunds.services.journal import in_english
 from refunds.services.orders import gateway_for
 from refunds.services.steps import locked, take_step
 from refunds.services.typed import spoken, without_cards
@@ -39,17 +41,24 @@ def propose_outcome(
     evidence: UploadedFile | None = None,
 ) -> Declaration:
     """One person's word, with a note and evidence or a ticket. Nothing moves until another person confirms it."""
-    policy.demand(by, policy.DECLARE, "declare what became of a refund")
+    policy.demand(by, policy.DECLARE, _("declare what became of a refund"))
     refund = locked(refund_id, seen, by)
     if refund.status not in AWAITING:
-        raise WrongMoment(f"{refund} is {refund.get_status_display()}, so there is nothing to declare.")
+        raise WrongMoment(
+            _("%(refund)s is %(status)s, so there is nothing to declare.")
+            % {"refund": refund, "status": refund.get_status_display()}
+        )
     if standing := open_declaration(refund):
-        raise WrongMoment(f"{standing.proposed_by} has proposed already: {standing.get_outcome_display()}.")
-    note = spoken(note, "Write down how you know.")
+        raise WrongMoment(
+            _("%(proposed_by)s has proposed already: %(outcome)s.")
+            % {"proposed_by": standing.proposed_by, "outcome": standing.get_outcome_display()}
+        )
+    note = spoken(note, _("Write down how you know."))
     ticket, reference = without_cards(ticket.strip()), reference.strip()
     _demand_evidence(refund, outcome, ticket, reference, evidence)
     _end_void_proposals(refund)
-    text = f"Proposed: {Outcome(outcome).label}. {note}"
+    with in_english():
+        text = f"Proposed: {Outcome(outcome).label}. {note}"
     take_step(refund, "outcome proposed", Actor.person(by), text=text, data={"outcome": outcome})
     return Declaration.objects.create(
         refund=refund,
@@ -68,21 +77,16 @@ def propose_outcome(
 @transaction.atomic
 def confirm_outcome(refund_id: int, by: User, *, seen: int) -> Refund:
     """Unknown or processing → succeeded or failed, by the word of a second person."""
-    policy.demand(by, policy.DECLARE, "confirm what became of a refund")
+    policy.demand(by, policy.DECLARE, _("confirm what became of a refund"))
     refund = locked(refund_id, seen, by)
     declaration = open_declaration(refund)
     if declaration is None:
-        raise WrongMoment(f"Nothing is proposed about {refund} as it stands now.")
-    if by.pk in (declaration.proposed_by_id, refund.requested_by_id):
-        did = "proposed it" if by.pk == declaration.proposed_by_id else "asked for the refund"
-        raise SamePerson(f"You {did} yourself, so somebody else has to confirm it.")
-    if declaration.outcome == Outcome.FAILED and timezone.now() < (earliest := not_failed_before(refund)):
-        when = timezone.localtime(earliest)
-        raise WrongMoment(f"Until {when:%d %b %H:%M} the order may still arrive there, so no failure can be confirmed.")
+        raise WrongMoment(_("Nothing is proposed about %(refund)s as it stands now.") % {"refund": refund})
+    _demand_confirmable(declaration, refund, by)
     now = timezone.now()
-    text = (
-        f"{Outcome(declaration.outcome).label.capitalize()}, as {declaration.proposed_by} proposed: {declaration.note}"
-    )
+    with in_english():
+        said = Outcome(declaration.outcome).label.capitalize()
+    text = f"{said}, as {declaration.proposed_by} proposed: {declaration.note}"
     learned = {"reference": declaration.reference} if declaration.reference and not refund.reference else {}
     changes: dict[str, Any] = {**learned, **_then(refund, declaration, now), "final_at": now, "needs_attention": ""}
     try:
@@ -97,21 +101,36 @@ def confirm_outcome(refund_id: int, by: User, *, seen: int) -> Refund:
                 **changes,
             )
     except IntegrityError:
-        raise WrongMoment(f"The reference {declaration.reference} belongs to another refund already.") from None
+        raise WrongMoment(
+            _("The reference %(reference)s belongs to another refund already.") % {"reference": declaration.reference}
+        ) from None
     Declaration.objects.filter(pk=declaration.pk).update(confirmed_by=by, confirmed_at=now)
     settle_unmatched(refund)
     return refund
 
 
+def _demand_confirmable(declaration: Declaration, refund: Refund, by: User) -> None:
+    if by.pk == declaration.proposed_by_id:
+        raise SamePerson(_("You proposed it yourself, so somebody else has to confirm it."))
+    if by.pk == refund.requested_by_id:
+        raise SamePerson(_("You asked for the refund yourself, so somebody else has to confirm it."))
+    if declaration.outcome == Outcome.FAILED and timezone.now() < (earliest := not_failed_before(refund)):
+        when = timezone.localtime(earliest)
+        raise WrongMoment(
+            _("Until %(when)s the order may still arrive there, so no failure can be confirmed.")
+            % {"when": formats.date_format(when, "d M H:i")}
+        )
+
+
 @transaction.atomic
 def drop_proposal(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """The proposal is taken back or refused; the refund stands as it stood."""
-    policy.demand(by, policy.DECLARE, "drop a proposal")
+    policy.demand(by, policy.DECLARE, _("drop a proposal"))
     refund = locked(refund_id, seen, by)
     declaration = open_declaration(refund)
     if declaration is None:
-        raise WrongMoment(f"Nothing is proposed about {refund} as it stands now.")
-    why = spoken(why, "Say why it does not hold.")
+        raise WrongMoment(_("Nothing is proposed about %(refund)s as it stands now.") % {"refund": refund})
+    why = spoken(why, _("Say why it does not hold."))
     _end(declaration, why)
     take_step(refund, "proposal dropped", Actor.person(by), text=why)
     return refund
@@ -152,15 +171,17 @@ def _end(declaration: Declaration, why: str) -> None:
 
 def _demand_evidence(refund: Refund, outcome: str, ticket: str, reference: str, evidence: UploadedFile | None) -> None:
     if outcome not in Outcome.values:
-        raise BadInput("Say whether the money went back or not.")
+        raise BadInput(_("Say whether the money went back or not."))
     if not ticket and not evidence:
-        raise BadInput("Attach evidence, or name the ticket that holds it.")
+        raise BadInput(_("Attach evidence, or name the ticket that holds it."))
     if len(ticket) > 200 or len(reference) > 100 or not (ticket + reference).isprintable():
-        raise BadInput("A ticket has at most 200 characters and a reference 100, on one line.")
+        raise BadInput(_("A ticket has at most 200 characters and a reference 100, on one line."))
     others = Refund.objects.filter(account=refund.account, reference=reference).exclude(pk=refund.pk)
     if reference and (other := others.first()):
-        raise BadInput(f"The reference {reference} belongs to {other} already.")
+        raise BadInput(
+            _("The reference %(reference)s belongs to %(other)s already.") % {"reference": reference, "other": other}
+        )
     if is_made_by_hand(refund) and outcome == Outcome.SUCCEEDED and not reference:
-        raise BadInput("Give the reference of the transfer, so that it can be found on the bank's statement.")
+        raise BadInput(_("Give the reference of the transfer, so that it can be found on the bank's statement."))
     if evidence:
         evidence_files.demand_evidence_file(evidence)

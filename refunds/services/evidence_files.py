@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
 
 from gateways import cards
 from refunds.errors import BadInput
@@ -52,19 +53,21 @@ def demand_evidence_file(file: UploadedFile) -> None:
     """Size, name and content fit together. Raises BadInput."""
     size, suffix = file.size or 0, PurePath(file.name or "").suffix.lower()
     if not size:
-        raise BadInput("The file is empty.")
+        raise BadInput(_("The file is empty."))
     if size > LARGEST_FILE:
-        raise BadInput(f"The file is larger than {LARGEST_FILE // 1024 // 1024} MB.")
+        raise BadInput(_("The file is larger than %(largest)s MB.") % {"largest": LARGEST_FILE // 1024 // 1024})
     if suffix not in KINDS:
-        raise BadInput(f"Evidence is a file of these kinds: {', '.join(KINDS)}.")
+        raise BadInput(_("Evidence is a file of these kinds: %(kinds)s.") % {"kinds": ", ".join(KINDS)})
     content = file.read(LARGEST_FILE + 1)
     file.seek(0)
     if not KINDS[suffix](content):
-        raise BadInput(f"The file is called {suffix}, but its content is not that of a {suffix} file.")
+        raise BadInput(
+            _("The file is called %(suffix)s, but its content is not that of a %(suffix)s file.") % {"suffix": suffix}
+        )
     # An e-mail may quote a page; it is a text that no browser opens.
     looked_at = content[:1024] if suffix != ".eml" else b""
     if ACTIVE.search(looked_at) or ARCHIVE_AT_ITS_END in content[-(64 * 1024) :]:
-        raise BadInput("The file is two kinds of file at once, so it is not taken. Make a PDF or a picture of it.")
+        raise BadInput(_("The file is two kinds of file at once, so it is not taken. Make a PDF or a picture of it."))
 
 
 def shown_name(name: str) -> str:

@@ -9,6 +9,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from refunds import people
 from refunds.errors import BadInput
@@ -21,7 +22,7 @@ def mapping() -> dict[str, set[str]]:
     """OIDC_GROUPS, like "refund-approvers=Approvers;support=Agents": their name → ours, which may be several."""
     found: dict[str, set[str]] = {}
     for pair in filter(None, (part.strip() for part in settings.OIDC_GROUPS.split(";"))):
-        theirs, _, ours = (word.strip() for word in pair.rpartition("="))
+        theirs, ours = (word.strip() for word in pair.rpartition("=")[::2])
         if not theirs or ours not in people.GROUPS:
             raise BadInput(f"OIDC_GROUPS: {pair!r} has to be theirs=ours, with ours one of {', '.join(people.GROUPS)}.")
         found.setdefault(theirs, set()).add(ours)
@@ -37,9 +38,14 @@ def why_nothing(theirs: Iterable[Any]) -> str:
     """Why a person of these groups gets none of ours, or ""."""
     wanted = ours(theirs)
     if not wanted:
-        return f"None of your groups at {settings.OIDC_NAME} opens anything here. Ask a user admin which one you need."
+        return _("None of your groups at %(issuer)s opens anything here. Ask a user admin which one you need.") % {
+            "issuer": settings.OIDC_NAME
+        }
     if trouble := people.conflict(wanted):
-        return f"Your groups at {settings.OIDC_NAME} do not go together here. {trouble} Ask a user admin."
+        return _("Your groups at %(issuer)s do not go together here. %(trouble)s Ask a user admin.") % {
+            "issuer": settings.OIDC_NAME,
+            "trouble": trouble,
+        }
     return ""
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from refunds import policy
@@ -99,7 +100,7 @@ def take_in(
     `by` is None on the command line; `progress` is told the number of rows after each chunk, which is one transaction.
     """
     if by is not None:
-        policy.demand(by, policy.IMPORT, "bring payments in")
+        policy.demand(by, policy.IMPORT, _("bring payments in"))
     actor = FROM_A_FILE if by is None else Actor.person(by)
     tally, sift, n_rows = Tally(), _Sift(by), 0
     for chunk in _chunks(rows):
@@ -159,7 +160,7 @@ def _write(new: list[_New], actor: Actor, tally: Tally) -> None:
         elif known := theirs.get(row.key):
             tally.meet(row.line, row.payment, known)
         else:
-            tally.bad.append(BadRow(row.line, "The database did not accept this payment."))
+            tally.bad.append(BadRow(row.line, _("The database did not accept this payment.")))
     Event.objects.bulk_create(events)
 
 
@@ -195,10 +196,16 @@ def _known(rows: list[_New]) -> dict[Key, Payment]:
 def _difference(payment: Payment, known: Payment) -> str:
     """Why this row is not simply the known payment again, or ""."""
     if (payment.captured, payment.currency) != (known.captured, known.currency):
-        return (
-            f"The payment {payment.reference} is known with {known.money(known.captured)} {known.currency}, "
-            f"here it has {payment.money(payment.captured)} {payment.currency}. Nothing was changed."
-        )
+        return _(
+            "The payment %(reference)s is known with %(money)s %(currency)s, here it has %(other_money)s "
+            "%(payment_currency)s. Nothing was changed."
+        ) % {
+            "reference": payment.reference,
+            "money": known.money(known.captured),
+            "currency": known.currency,
+            "other_money": payment.money(payment.captured),
+            "payment_currency": payment.currency,
+        }
     return ""
 
 

@@ -9,18 +9,20 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import send_mail
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from refunds.errors import BadInput, NotAllowed, WrongMoment
 
-MAIL = """Hello {name},
+MAIL = gettext_lazy("""Hello %(name)s,
 
-an account at the refund desk was made for you. Your user name is {username}.
+an account at the refund desk was made for you. Your user name is %(username)s.
 Set your password here, once and within 24 hours:
 
-{link}
+%(link)s
 
 If you did not expect this, do nothing and tell your user admin.
-"""
+""")
 
 
 def invitation(person: User) -> str:
@@ -35,9 +37,12 @@ def invitation(person: User) -> str:
 def why_no_invitation(person: User) -> str:
     """Or "": who is invited could come in with a password."""
     if not person.is_active:
-        return f"{person} is switched off."
+        return _("%(person)s is switched off.") % {"person": person}
     if not settings.PASSWORD_LOGIN or SocialAccount.objects.filter(user=person).exists():
-        return f"{person} comes in by {settings.OIDC_NAME} and needs no password here."
+        return _("%(person)s comes in by %(issuer)s and needs no password here.") % {
+            "person": person,
+            "issuer": settings.OIDC_NAME,
+        }
     return ""
 
 
@@ -46,10 +51,14 @@ def why_no_mail(person: User) -> str:
     if why := why_no_invitation(person):
         return why
     if person.has_usable_password():
-        return f"{person} has a password. If it is lost, an operator runs: manage.py invite {person}"
+        return _("%(person)s has a password. If it is lost, an operator runs: manage.py invite %(person)s") % {
+            "person": person
+        }
     if not settings.SENDS_MAIL or not person.email:
-        told = f"An operator prints the link for it: manage.py invite {person}"
-        return f"{told} — with EMAIL_URL and an e-mail address it could be sent from here."
+        return _(
+            "An operator prints the link for it: manage.py invite %(person)s — "
+            "with EMAIL_URL and an e-mail address it could be sent from here."
+        ) % {"person": person}
     return ""
 
 
@@ -57,8 +66,8 @@ def send_invitation(person: User) -> None:
     if why := why_no_mail(person):
         raise WrongMoment(why)
     name = person.get_full_name() or person.get_username()
-    text = MAIL.format(name=name, username=person.get_username(), link=invitation(person))
-    send_mail("Your account at the refund desk", text, None, [person.email])
+    text = MAIL % {"name": name, "username": person.get_username(), "link": invitation(person)}
+    send_mail(_("Your account at the refund desk"), text, None, [person.email])
 
 
 def _site() -> str:
@@ -66,4 +75,4 @@ def _site() -> str:
         return settings.PUBLIC_URL
     if settings.DEBUG:
         return f"http://127.0.0.1:{settings.PORT}"
-    raise BadInput("Set PUBLIC_URL first: the link needs this site's address.")
+    raise BadInput(_("Set PUBLIC_URL first: the link needs this site's address."))

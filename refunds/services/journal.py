@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from refunds import correlation
 from refunds.history.chain import link
@@ -15,6 +15,11 @@ from refunds.models import Event, Payment, Refund
 from refunds.services.actor import Actor
 
 log = logging.getLogger("refunds")
+
+
+def in_english() -> translation.override:
+    """Around what is put into words to be kept: the journal stays English, whoever acts and in whatever language."""
+    return translation.override("en")
 
 
 def line_of(

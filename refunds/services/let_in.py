@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from refunds.errors import BadInput
 from refunds.models import Change
@@ -17,12 +18,14 @@ from refunds.services.typed import spoken
 @transaction.atomic
 def let_in(name: str, groups: Iterable[str], note: str, **told: str) -> tuple[User, bool]:
     """The person, and whether they are new; `told` is what a new person is called."""
-    person, note = User.objects.filter(username=name).first(), spoken(note, "Say why.")
+    person, note = User.objects.filter(username=name).first(), spoken(note, _("Say why."))
     is_new = person is None
     if person is None:
         person = _new(name, told)
     elif told:
-        raise BadInput(f"{name} is known already. Name and e-mail address are changed in the desk.")
+        raise BadInput(
+            _("%(name)s is known already. Name and e-mail address are changed in the desk.") % {"name": name}
+        )
     wish = {"groups": sorted(set(groups))}
     if is_new or stands(Change.Kind.GROUPS, name, person) != wish:
         change_at_once(Change.Kind.GROUPS, name, wish, Change.Source.COMMAND, note, person=person)

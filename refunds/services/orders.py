@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from gateways.contract import Gateway, RefundOrder
 from gateways.errors import Misconfigured
 from gateways.money import Money
@@ -80,11 +82,13 @@ def gateway_for(account: Account) -> Gateway:
     try:
         return accounts.connect(account)
     except Misconfigured as trouble:
-        raise NotRefundable(f"The account {account} cannot be used: {trouble}") from trouble
+        raise NotRefundable(
+            _("The account %(account)s cannot be used: %(trouble)s") % {"account": account, "trouble": trouble}
+        ) from trouble
 
 
 def demand_carried(refund: Refund, gateway: Gateway | None = None) -> None:
     """Refuse early what the gateway's wire cannot carry."""
     gateway = gateway or gateway_for(refund.account)
     if objection := gateway.check(order_of(refund)):
-        raise NotRefundable(objection)
+        raise NotRefundable(_(objection))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group, User
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from refunds import people
 from refunds.errors import BadInput
@@ -21,7 +22,7 @@ def set_groups(person: User, names: Iterable[str]) -> bool:
     User.objects.select_for_update().get(pk=person.pk)
     groups = list(Group.objects.filter(name__in=wanted))
     if unknown := wanted - {group.name for group in groups}:
-        raise BadInput(f"There is no group {', '.join(sorted(unknown))}.")
+        raise BadInput(_("There is no group %(names)s.") % {"names": ", ".join(sorted(unknown))})
     had = set(person.groups.values_list("name", flat=True))
     if had == wanted:
         return False

@@ -205,7 +205,7 @@ def doubt_the_end(hearing: Hearing) -> Event | None:
     if later := may_be_about_a_later_one(hearing):
         why = f"They speak of the whole payment, and {later} was sent after this one. Look which one was paid."
         return _keep(hearing, "it may be about another refund", needs_attention=why)
-    why = f"It was {hearing.refund.get_status_display()}, and now: {hearing.words}"[:300]
+    why = f"It was {hearing.refund.status}, and now: {hearing.words}"[:300]
     changes: dict[str, Any] = {**_learned(hearing), "to_confirm": "", "final_at": None}
     try:
         with transaction.atomic():

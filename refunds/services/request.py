@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from refunds import policy, rules
 from refunds.errors import BadInput, NotRefundable, TooMuch, WrongMoment
@@ -37,7 +38,7 @@ def request_refund(
     retry_of: Refund | None = None,
 ) -> Refund:
     """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free."""
-    policy.demand(by, policy.REQUEST, "request a refund")
+    policy.demand(by, policy.REQUEST, _("request a refund"))
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
     policy.demand_in_scope(by, payment.account)
     _demand_askable(payment, amount, reason)
@@ -90,9 +91,14 @@ def retry_refund(failed_id: int, by: User, *, seen: int) -> Refund:
     """A new refund in place of one that definitely failed or came back: a new key, new approvals."""
     failed = locked(failed_id, seen, by)
     if failed.status not in (Status.FAILED, Status.REVERSED):
-        raise WrongMoment(f"{failed} is {failed.get_status_display()}: only a failed or reversed refund is retried.")
+        raise WrongMoment(
+            _("%(failed)s is %(status)s: only a failed or reversed refund is retried.")
+            % {"failed": failed, "status": failed.get_status_display()}
+        )
     if failed.reason is None:
-        raise NotRefundable(f"{failed} was made at the gateway. Request a new refund on the payment instead.")
+        raise NotRefundable(
+            _("%(failed)s was made at the gateway. Request a new refund on the payment instead.") % {"failed": failed}
+        )
     return request_refund(
         failed.payment_id,
         failed.amount,
@@ -108,11 +114,11 @@ def retry_refund(failed_id: int, by: User, *, seen: int) -> Refund:
 @transaction.atomic
 def resubmit_refund(refund_id: int, by: User, answer: str, *, seen: int) -> Refund:
     """Returned → requested, by the requester with an answer; earlier approvals no longer count."""
-    policy.demand(by, policy.REQUEST, "resubmit a refund")
+    policy.demand(by, policy.REQUEST, _("resubmit a refund"))
     refund = locked(refund_id, seen, by)
-    policy.demand_the_requester(by, refund, "resubmit")
+    policy.demand_the_requester(by, refund, _("resubmit"))
     policy.demand_refundable(refund.payment)
-    answer = spoken(answer, "Answer the question before you resubmit.")
+    answer = spoken(answer, _("Answer the question before you resubmit."))
     rule = rule_for(refund.payment, refund.amount, refund.reason, by, but=refund.pk)
     # Somebody wanted to look at it, so somebody does.
     anew: dict[str, Any] = {
@@ -127,9 +133,9 @@ def resubmit_refund(refund_id: int, by: User, answer: str, *, seen: int) -> Refu
 @transaction.atomic
 def withdraw_refund(refund_id: int, by: User, *, seen: int, why: str = "") -> Refund:
     """Requested, returned or approved → withdrawn, by the requester; once sent, the gateway is asked to cancel it."""
-    policy.demand(by, policy.REQUEST, "withdraw a refund")
+    policy.demand(by, policy.REQUEST, _("withdraw a refund"))
     refund = locked(refund_id, seen, by)
-    policy.demand_the_requester(by, refund, "withdraw")
+    policy.demand_the_requester(by, refund, _("withdraw"))
     if not why_no_cancel(refund):
         return ask_to_cancel(refund_id, by, seen=seen)
     take_step(
@@ -148,9 +154,9 @@ def withdraw_refund(refund_id: int, by: User, *, seen: int, why: str = "") -> Re
 def _demand_askable(payment: Payment, amount: int, reason: RefundReason) -> None:
     policy.demand_refundable(payment)
     if not reason.is_active:
-        raise BadInput(f"The reason “{reason}” is no longer in use. Choose another.")
+        raise BadInput(_("The reason “%(reason)s” is no longer in use. Choose another.") % {"reason": reason})
     if amount <= 0:
-        raise BadInput("The amount has to be more than zero.")
+        raise BadInput(_("The amount has to be more than zero."))
 
 
 def _hold(payment: Payment, amount: int, seen_free: int) -> None:
@@ -162,12 +168,15 @@ def _hold(payment: Payment, amount: int, seen_free: int) -> None:
     payment = Payment.objects.get(pk=payment.pk)
     if payment.free != seen_free:
         raise WrongMoment(
-            f"The free amount has changed while you were writing: it is {payment.money(payment.free)} "
-            f"{payment.currency} now. Please check the amount again."
+            _(
+                "The free amount has changed while you were writing: it is %(money)s %(currency)s now. Please "
+                "check the amount again."
+            )
+            % {"money": payment.money(payment.free), "currency": payment.currency}
         )
     raise TooMuch(
-        f"{payment.money(amount)} {payment.currency} is more than is free: "
-        f"{payment.money(payment.free)} {payment.currency} can still be refunded."
+        _("%(money)s %(currency)s is more than is free: %(other_money)s %(currency)s can still be refunded.")
+        % {"money": payment.money(amount), "currency": payment.currency, "other_money": payment.money(payment.free)}
     )
 
 
@@ -178,4 +187,4 @@ def _open(refund: Refund) -> None:
     except IntegrityError:
         if refund.retry_of is None:
             raise
-        raise WrongMoment(f"{refund.retry_of} is being retried already.") from None
+        raise WrongMoment(_("%(retry_of)s is being retried already.") % {"retry_of": refund.retry_of}) from None

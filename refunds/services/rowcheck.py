@@ -12,11 +12,13 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways.contract import Gateway, RefundOrder
 from gateways.money import Money
 from refunds import scope
-from refunds.errors import BadInput, NotRefundable
+from refunds.errors import BadInput, NotRefundable, in_words
 from refunds.models import Account, Payment
 from refunds.services.orders import gateway_for
 from refunds.services.rows import COLUMNS, PaymentRow
@@ -36,7 +38,12 @@ TEXTS = (
     ("customer_email", "customer_email", True),
     ("method", "method", True),
 )
-FORBIDDEN = {"Cc": "a control character", "Zl": "a line break", "Zp": "a line break", "Cs": "half a character"}
+FORBIDDEN = {
+    "Cc": gettext_lazy("a control character"),
+    "Zl": gettext_lazy("a line break"),
+    "Zp": gettext_lazy("a line break"),
+    "Cs": gettext_lazy("half a character"),
+}
 TURNS_TEXT = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -70,9 +77,13 @@ class RowCheck:
     def _account(self, slug: str) -> Account:
         account = self.accounts.get(slug)
         if account is None:
-            raise BadInput(f"There is no account {slug!r}." if slug else "The account is missing.")
+            raise BadInput(
+                _("There is no account %(slug)r.") % {"slug": slug} if slug else _("The account is missing.")
+            )
         if not account.is_active:
-            raise BadInput(f"The account {slug} is switched off: it is no longer in GATEWAY_ACCOUNTS.")
+            raise BadInput(
+                _("The account %(slug)s is switched off: it is no longer in GATEWAY_ACCOUNTS.") % {"slug": slug}
+            )
         return account
 
     def _demand_carried(self, account: Account, reference: str, amount: Money) -> None:
@@ -84,7 +95,7 @@ class RowCheck:
             raise BadInput(str(trouble)) from trouble
         order = RefundOrder(key=str(uuid.uuid4()), payment_reference=reference, amount=amount)
         if objection := self.gateways[account.slug].check(order):
-            raise BadInput(objection)
+            raise BadInput(_(objection))
 
     def _moment(self, text: str) -> datetime:
         """ISO 8601 → UTC."""
@@ -94,13 +105,19 @@ class RowCheck:
         except ValueError:
             moment = None
         if moment is None:
-            raise BadInput(f"captured_at is {text!r}: write a moment such as 2026-11-20T14:30:00Z.")
+            raise BadInput(_("captured_at is %(text)r: write a moment such as 2026-11-20T14:30:00Z.") % {"text": text})
         if moment.tzinfo is None:
-            raise BadInput(f"captured_at is {text!r}, without a time zone: add Z for UTC, or an offset such as +01:00.")
+            raise BadInput(
+                _("captured_at is %(text)r, without a time zone: add Z for UTC, or an offset such as +01:00.")
+                % {"text": text}
+            )
         if moment < EARLIEST:
-            raise BadInput(f"captured_at is {text!r}: that is before {EARLIEST:%Y}.")
+            raise BadInput(
+                _("captured_at is %(text)r: that is before %(earliest)s.")
+                % {"text": text, "earliest": f"{EARLIEST:%Y}"}
+            )
         if moment > self.now + CLOCKS_DIFFER_BY:
-            raise BadInput(f"captured_at is {text!r}: that is in the future.")
+            raise BadInput(_("captured_at is %(text)r: that is in the future.") % {"text": text})
         return moment.astimezone(UTC)
 
 
@@ -109,9 +126,15 @@ def _clean(name: str, text: str) -> str:
     text = text.strip()
     for character in text:
         if trouble := FORBIDDEN.get(unicodedata.category(character)):
-            raise BadInput(f"{name} holds {trouble} (U+{ord(character):04X}).")
+            raise BadInput(
+                _("%(name)s holds %(trouble)s (U+%(code)s).")
+                % {"name": name, "trouble": trouble, "code": f"{ord(character):04X}"}
+            )
         if character in TURNS_TEXT:
-            raise BadInput(f"{name} holds a sign that turns the direction of text (U+{ord(character):04X}).")
+            raise BadInput(
+                _("%(name)s holds a sign that turns the direction of text (U+%(code)s).")
+                % {"name": name, "code": f"{ord(character):04X}"}
+            )
     return text
 
 
@@ -125,11 +148,14 @@ def column(name: str) -> models.CharField[Any, Any]:
 def _text(name: str, text: str, kept: str, may_be_empty: bool) -> str:
     longest = column(kept).max_length or 0
     if not text and not may_be_empty:
-        raise BadInput(f"The {name} is missing.")
+        raise BadInput(_("The %(name)s is missing.") % {"name": name})
     if len(text) > longest:
-        raise BadInput(f"{name} has {len(text)} characters; at most {longest} are kept.")
+        raise BadInput(
+            _("%(name)s has %(length)s characters; at most %(longest)s are kept.")
+            % {"name": name, "length": len(text), "longest": longest}
+        )
     if name == "payment_reference" and not (text.isascii() and text.isprintable() and " " not in text):
-        raise BadInput("payment_reference has to be plain letters, digits and signs, without blanks.")
+        raise BadInput(_("payment_reference has to be plain letters, digits and signs, without blanks."))
     return text
 
 
@@ -137,9 +163,9 @@ def _amount(text: str, currency: str) -> Money:
     try:
         amount = Money.parse(text, currency)
     except ValueError as trouble:
-        raise BadInput(f"amount and currency: {trouble}") from None
+        raise BadInput(_("amount and currency: %(trouble)s") % {"trouble": in_words(trouble)}) from None
     if amount.minor <= 0:
-        raise BadInput("The amount has to be more than zero.")
+        raise BadInput(_("The amount has to be more than zero."))
     return amount
 
 
@@ -148,11 +174,11 @@ def _demand_email(text: str) -> None:
         if text:
             validate_email(text)
     except ValidationError:
-        raise BadInput("customer_email is not an e-mail address.") from None
+        raise BadInput(_("customer_email is not an e-mail address.")) from None
 
 
 def _yes(text: str) -> bool:
     words = {"": False, "no": False, "yes": True}
     if text.lower() not in words:
-        raise BadInput(f"disputed is {text!r}: write yes or no, or leave it empty.")
+        raise BadInput(_("disputed is %(text)r: write yes or no, or leave it empty.") % {"text": text})
     return words[text.lower()]

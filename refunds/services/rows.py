@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import BinaryIO
 
+from django.utils.translation import gettext as _
+
 from refunds.errors import BadInput
 
 LONGEST_LINE = 4000  # characters; the longest honest row has some 900
@@ -48,9 +50,15 @@ def read_rows(file: BinaryIO) -> list[PaymentRow | BadRow]:
     lines = _lines(reader)
     header = next(lines, None)
     if header is None:
-        raise BadInput(f"The file is empty. Its first line has to name the columns: {','.join(COLUMNS)}.")
+        raise BadInput(
+            _("The file is empty. Its first line has to name the columns: %(columns)s.")
+            % {"columns": ",".join(COLUMNS)}
+        )
     if isinstance(header, BadRow):
-        raise BadInput(f"Line {header.line}, which has to name the columns, cannot be read: {header.reason}")
+        raise BadInput(
+            _("Line %(line)s, which has to name the columns, cannot be read: %(reason)s")
+            % {"line": header.line, "reason": header.reason}
+        )
     names = header[1]
     _demand_columns(names)
     return [line if isinstance(line, BadRow) else _row(names, *line) for line in lines]
@@ -61,7 +69,9 @@ def _text(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as trouble:
         line = content.count(b"\n", 0, trouble.start) + 1
-        raise BadInput(f"The file is not UTF-8 text: line {line} cannot be read. Save it as CSV UTF-8.") from None
+        raise BadInput(
+            _("The file is not UTF-8 text: line %(line)s cannot be read. Save it as CSV UTF-8.") % {"line": line}
+        ) from None
 
 
 def _lines(reader: _csv.Reader) -> Iterator[tuple[int, list[str]] | BadRow]:
@@ -76,37 +86,45 @@ def _lines(reader: _csv.Reader) -> Iterator[tuple[int, list[str]] | BadRow]:
             yield BadRow(first, _broken(str(trouble), first, reader.line_num))
             continue
         if reader.line_num > first:
-            yield BadRow(first, _broken("a field goes over several lines", first, reader.line_num))
+            yield BadRow(first, _broken(_("a field goes over several lines"), first, reader.line_num))
         elif record:
             yield first, record
 
 
 def _broken(trouble: str, first: int, last: int) -> str:
     if last > first:
-        return f"Lines {first} to {last} are one row: look for a quotation mark that is never closed ({trouble})."
-    return f"This is not CSV: {trouble}. Look at its quotation marks."
+        return _(
+            "Lines %(first)s to %(last)s are one row: look for a quotation mark that is never closed (%(trouble)s)."
+        ) % {"first": first, "last": last, "trouble": trouble}
+    return _("This is not CSV: %(trouble)s. Look at its quotation marks.") % {"trouble": trouble}
 
 
 def _demand_columns(names: list[str]) -> None:
     """Exactly our columns, in any order."""
     if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-        raise BadInput("The columns have to be separated by commas, not by semicolons or tabs.")
+        raise BadInput(_("The columns have to be separated by commas, not by semicolons or tabs."))
     missing = [name for name in COLUMNS if name not in names]
     unknown = [name for name in names if name not in COLUMNS]
     doubled = sorted({name for name in names if names.count(name) > 1 and name in COLUMNS})
     troubles = [
         f"{word} {', '.join(map(repr, found))}"
-        for word, found in (("missing:", missing), ("unknown:", unknown), ("twice:", doubled))
+        for word, found in ((_("missing:"), missing), (_("unknown:"), unknown), (_("twice:"), doubled))
         if found
     ]
     if troubles:
         shown = "; ".join(troubles)[:500]
-        raise BadInput(f"The first line has to name exactly the columns {','.join(COLUMNS)}. Here is {shown}.")
+        raise BadInput(
+            _("The first line has to name exactly the columns %(columns)s. Here is %(shown)s.")
+            % {"columns": ",".join(COLUMNS), "shown": shown}
+        )
 
 
 def _row(names: list[str], line: int, record: list[str]) -> PaymentRow | BadRow:
     if len(record) != len(names):
-        return BadRow(line, f"Fields in this row: {len(record)} instead of {len(names)}.")
+        return BadRow(
+            line,
+            _("Fields in this row: %(here)s instead of %(columns)s.") % {"here": len(record), "columns": len(names)},
+        )
     if sum(map(len, record)) > LONGEST_LINE:
-        return BadRow(line, f"This row is longer than {LONGEST_LINE} characters.")
+        return BadRow(line, _("This row is longer than %(longest)s characters.") % {"longest": LONGEST_LINE})
     return PaymentRow(**dict(zip(names, record, strict=True)), line=line)

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from refunds import rules
 from refunds.errors import NotRefundable
@@ -31,7 +32,10 @@ def rule_for(payment: Payment, amount: int, reason: RefundReason | None, by: Use
         return None
     rule = rules.strictest(in_force, facts(payment, amount, reason, by, timezone.now(), but))
     if rule and rule.demand == Rule.Demand.BLOCK:
-        raise NotRefundable(f"This refund is not possible here: {rule} forbids it. Ask a gateway admin what it is for.")
+        raise NotRefundable(
+            _("This refund is not possible here: %(rule)s forbids it. Ask a gateway admin what it is for.")
+            % {"rule": rule}
+        )
     return rule
 
 

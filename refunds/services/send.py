@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.contract import Gateway, Outcome, RefundOrder
 from gateways.errors import NoAnswer, NotSent
@@ -23,6 +24,7 @@ from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.again import again
 from refunds.services.attempts import close
 from refunds.services.due import ask_again, first_ask, lease, pause
+from refunds.services.journal import in_english
 from refunds.services.orders import (
     as_json,
     demand_carried,
@@ -85,21 +87,22 @@ def _why_not(refund: Refund) -> str:
     """What stands against this very refund, or its account as people have set it."""
     payment, account = refund.payment, refund.account
     if refund.may_not_be_sent:
-        return "The gateway spoke of this refund before we ever sent it. Withdraw it and look there."
+        return _("The gateway spoke of this refund before we ever sent it. Withdraw it and look there.")
     if account.paused_because:
-        return f"The account {account} is paused: {account.paused_because}"
+        return _("The account %(account)s is paused: %(why)s") % {"account": account, "why": account.paused_because}
     if payment.is_over_committed:
-        return "More of this payment is spoken for than was captured. Finance has to look first."
+        return _("More of this payment is spoken for than was captured. Finance has to look first.")
     if refund.needs_attention:
-        return f"Finance has to look first: {refund.needs_attention}"
+        return _("Finance has to look first: %(needs_attention)s") % {"needs_attention": refund.needs_attention}
     if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
-        return f"{refund.retry_of}, which it replaces, is {refund.retry_of.get_status_display()} now."
+        status = refund.retry_of.get_status_display()
+        return _("%(refund)s, which it replaces, is %(status)s now.") % {"refund": refund.retry_of, "status": status}
     if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").first():
-        return f"What became of {other}, another refund of this payment, is being looked up."
+        return _("What became of %(other)s, another refund of this payment, is being looked up.") % {"other": other}
     if refund.status == Status.UNKNOWN and (why := policy.why_not_approved(refund)):
         return why
     if refund.exclusive and (other := _one_on_its_way(refund)):
-        return f"This gateway takes one refund of a payment at a time; {other} is on its way."
+        return _("This gateway takes one refund of a payment at a time; %(other)s is on its way.") % {"other": other}
     try:
         policy.demand_refundable(payment)
         demand_carried(refund)
@@ -116,7 +119,9 @@ def _one_on_its_way(refund: Refund) -> Refund | None:
 def _claim(refund_id: int, seen: int | None, *, is_probe: bool) -> Refund | None:
     """Approved (or unknown, where it may be repeated) → sending, for one worker, until its lease ends."""
     refund = locked(refund_id)
-    if refund.status == Status.APPROVED and (why := policy.why_not_approved(refund)):
+    with in_english():
+        why = policy.why_not_approved(refund) if refund.status == Status.APPROVED else ""
+    if why:
         _void_the_approval(refund, why)
         return None
     if refund.status != Status.APPROVED and (refund.status != Status.UNKNOWN or refund.version != seen):
@@ -280,10 +285,13 @@ def end_lease(refund_id: int) -> None:
 @transaction.atomic
 def send_now(refund_id: int, by: User, *, seen: int) -> Refund:
     """An approved refund that waits is tried at once."""
-    policy.demand(by, policy.APPROVE, "send a refund")
+    policy.demand(by, policy.APPROVE, _("send a refund"))
     refund = locked(refund_id, seen, by)
     if refund.status != Status.APPROVED:
-        raise WrongMoment(f"{refund} is {refund.get_status_display()}: only an approved refund can be sent.")
+        status = refund.get_status_display()
+        raise WrongMoment(
+            _("%(refund)s is %(status)s: only an approved refund can be sent.") % {"refund": refund, "status": status}
+        )
     refund.needs_attention = call_for(refund)
     if why := obstacle(refund):
         raise NotRefundable(why)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.contract import Gateway, LookUp, Outcome, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer, NotSent
@@ -30,6 +31,7 @@ from refunds.services.confirm import confirm
 from refunds.services.declare import not_failed_before
 from refunds.services.due import ask_again, pause, wake_those_behind
 from refunds.services.find import candidates, find, ours_of
+from refunds.services.journal import in_english
 from refunds.services.orders import gateway_for, order_as_sent
 from refunds.services.record import NO_WORD, record_update
 from refunds.services.send import end_lease, send_refund
@@ -59,7 +61,8 @@ def settle_refund(refund_id: int) -> None:
         ask_again(refund, refund.lease_until or timezone.now(), count=False)
         return
     try:
-        gateway = gateway_for(refund.account)
+        with in_english():
+            gateway = gateway_for(refund.account)
     except NotRefundable as trouble:
         if refund.asks >= ASKS_BEFORE_A_CALL and not refund.needs_attention:
             _call_to(refund, "cannot be asked", str(trouble)[:300])
@@ -105,7 +108,7 @@ def look_up_payment(payment_id: int) -> None:
 @transaction.atomic
 def check_refund(refund_id: int, by: User) -> Refund:
     """A person wants to know now: the next look-up moves to the front."""
-    policy.demand(by, policy.SYNC, "check a refund with its gateway")
+    policy.demand(by, policy.SYNC, _("check a refund with its gateway"))
     refund = locked(refund_id, by=by)
     if why := why_no_check(refund):
         raise WrongMoment(why)
@@ -116,22 +119,27 @@ def check_refund(refund_id: int, by: User) -> Refund:
 def why_no_check(refund: Refund) -> str:
     """Why asking its gateway could bring nothing, or ""."""
     if not refund.sent_at or refund.status == Status.APPROVED:
-        return f"{refund} has not been sent, so the gateway has nothing to say about it."
+        return _("%(refund)s has not been sent, so the gateway has nothing to say about it.") % {"refund": refund}
     if refund.status == Status.SENDING:
-        return f"{refund} is being handed over at this moment; its answer tells what became of it."
+        return _("%(refund)s is being handed over at this moment; its answer tells what became of it.") % {
+            "refund": refund
+        }
     if not can_be_settled(refund):
-        return f"{gateway_class(refund.account.gateway).label} cannot be asked about {refund}. Two people declare it."
+        return _("%(label)s cannot be asked about %(refund)s. Two people declare it.") % {
+            "label": gateway_class(refund.account.gateway).label,
+            "refund": refund,
+        }
     return ""
 
 
 @transaction.atomic
 def clear_attention(refund_id: int, by: User, note: str, *, seen: int) -> Refund:
     """Somebody has looked: the call for a person is answered with a note; no status changes."""
-    policy.demand(by, policy.DECLARE, "answer a call for attention")
+    policy.demand(by, policy.DECLARE, _("answer a call for attention"))
     refund = locked(refund_id, seen, by)
     if not refund.needs_attention:
-        raise WrongMoment(f"Nothing about {refund} asks for attention any more.")
-    note = spoken(note, "Write down what you found.")
+        raise WrongMoment(_("Nothing about %(refund)s asks for attention any more.") % {"refund": refund})
+    note = spoken(note, _("Write down what you found."))
     take_step(refund, "looked at", Actor.person(by), text=note, needs_attention="")
     return refund
 

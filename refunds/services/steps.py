@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import F
+from django.utils.translation import gettext as _
 from django_fsm import TransitionNotAllowed
 
 from refunds import policy
@@ -35,8 +36,8 @@ def locked(refund_id: int, seen: int | None = None, by: User | None = None) -> R
         policy.demand_in_scope(by, refund.account)
     if seen is not None and refund.version != seen:
         raise WrongMoment(
-            f"{refund} has changed since you opened it: it is {refund.get_status_display()} now. "
-            "Nothing was done; please look again."
+            _("%(refund)s has changed since you opened it: it is %(status)s now. Nothing was done; please look again.")
+            % {"refund": refund, "status": refund.get_status_display()}
         )
     return refund
 
@@ -71,14 +72,18 @@ def _move(refund: Refund, move: Callable[[], None]) -> None:
         move()
     except TransitionNotAllowed:
         raise WrongMoment(
-            f"{refund} is {refund.get_status_display()} now, so this step is no longer possible. Nothing was done."
+            _("%(refund)s is %(status)s now, so this step is no longer possible. Nothing was done.")
+            % {"refund": refund, "status": refund.get_status_display()}
         ) from None
 
 
 def _compare_and_set(refund: Refund, was: str, changes: dict[str, Any]) -> None:
     now_is = Refund.objects.filter(pk=refund.pk, status=was, version=refund.version)
     if now_is.update(status=refund.status, version=F("version") + 1, **changes) != 1:
-        raise WrongMoment(f"Somebody else changed {refund} at the same moment. Nothing was done; please look again.")
+        raise WrongMoment(
+            _("Somebody else changed %(refund)s at the same moment. Nothing was done; please look again.")
+            % {"refund": refund}
+        )
     refund.version += 1
     for name, value in changes.items():
         setattr(refund, name, value)
@@ -113,7 +118,7 @@ def move_payment(payment_id: int, by: Actor, because: Refund) -> None:
         PAYMENT_MOVES[wanted](payment)
     row = Payment.objects.filter(pk=payment_id, status=was, version=payment.version)
     if row.update(status=payment.status, version=F("version") + 1) != 1:
-        raise WrongMoment("Somebody else changed this payment at the same moment. Nothing was done.")
+        raise WrongMoment(_("Somebody else changed this payment at the same moment. Nothing was done."))
     payment.version += 1
     refunded, captured = payment.money(payment.refunded), payment.money(payment.captured)
     write_line(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways import cards
 from refunds.errors import BadInput
 from refunds.models import Payment, Refund, UnmatchedRefund
 
 LONGEST_TEXT = 2000
-CARD = (
+CARD = gettext_lazy(
     "This holds what looks like a card number, and those must not be kept here. "
     "Take it out, or write only its first six and last four digits."
 )
@@ -20,7 +22,7 @@ def spoken(text: str, otherwise: str) -> str:
     if not text.strip():
         raise BadInput(otherwise)
     if "\0" in text or len(text) > LONGEST_TEXT:
-        raise BadInput(f"Write at most {LONGEST_TEXT} characters of plain text.")
+        raise BadInput(_("Write at most %(longest)s characters of plain text.") % {"longest": LONGEST_TEXT})
     return without_cards(text.strip())
 
 

@@ -8,6 +8,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateways.contract import RefundUpdate
 from gateways.registry import gateway_class
@@ -22,7 +24,7 @@ from refunds.services.typed import spoken
 
 MOST_SUGGESTED = 5
 LONGEST_REFERENCE = 100
-MATCH = "match what a gateway shows"
+MATCH = gettext_lazy("match what a gateway shows")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def keep_unmatched(
     dismissed = UnmatchedRefund.objects.filter(**names, settled_by__isnull=False, settled_as=None)
     if (update.reference or update.key) and (row := dismissed.first()):
         return row
-    row, _ = UnmatchedRefund.objects.get_or_create(
+    return UnmatchedRefund.objects.get_or_create(
         **names,
         settled_at=None,
         defaults={
@@ -65,8 +67,7 @@ def keep_unmatched(
             "why": why[:300],
             "seen_at": timezone.now(),
         },
-    )
-    return row
+    )[0]
 
 
 def settle_unmatched(refund: Refund) -> None:
@@ -87,28 +88,33 @@ def suggestions(row: UnmatchedRefund) -> list[Suggestion]:
 
 def _weighed(refund: Refund, row: UnmatchedRefund) -> Suggestion:
     signs = (
-        (4, "same payment", refund.payment.reference == row.payment_reference),
-        (2, "same amount", refund.amount == row.amount and refund.payment.currency == row.currency),
-        (1, "nobody knows what became of it", refund.status == Status.UNKNOWN),
+        (4, _("same payment"), refund.payment.reference == row.payment_reference),
+        (2, _("same amount"), refund.amount == row.amount and refund.payment.currency == row.currency),
+        (1, _("nobody knows what became of it"), refund.status == Status.UNKNOWN),
     )
-    return Suggestion(
-        refund, ", ".join(text for _, text, holds in signs if holds), sum(n for n, _, holds in signs if holds)
-    )
+    holding = [(n, text) for n, text, holds in signs if holds]
+    return Suggestion(refund, ", ".join(text for n, text in holding), sum(n for n, text in holding))
 
 
 @transaction.atomic
 def name_reference(refund_id: int, by: User, reference: str, *, seen: int) -> Refund:
     """A person has found it in the gateway's own screens; the look-up by that reference then says what became of it."""
-    policy.demand(by, policy.DECLARE, "name the gateway's reference of a refund")
+    policy.demand(by, policy.DECLARE, _("name the gateway's reference of a refund"))
     refund = locked(refund_id, seen, by)
-    policy.demand_another_person(by, refund, "name the reference of")
+    policy.demand_another_person(by, refund, _("name the reference of"))
     if why := why_no_name(refund):
         raise WrongMoment(why)
     reference = reference.strip()
     if not reference or len(reference) > LONGEST_REFERENCE or not (reference.isprintable() and reference.isascii()):
-        raise BadInput(f"Write the reference as the gateway shows it, at most {LONGEST_REFERENCE} characters.")
+        raise BadInput(
+            _("Write the reference as the gateway shows it, at most %(longest)s characters.")
+            % {"longest": LONGEST_REFERENCE}
+        )
     if stood_there_before(refund, reference):
-        raise BadInput(f"The gateway showed {reference} before we asked for {refund}, so it is another refund.")
+        raise BadInput(
+            _("The gateway showed %(reference)s before we asked for %(refund)s, so it is another refund.")
+            % {"reference": reference, "refund": refund}
+        )
     text = f"Found at the gateway as {reference}. We look it up."
     now = timezone.now()
     try:
@@ -125,7 +131,9 @@ def name_reference(refund_id: int, by: User, reference: str, *, seen: int) -> Re
                 needs_attention=refund.needs_attention if refund.payment.is_over_committed else "",
             )
     except IntegrityError:
-        raise WrongMoment(f"The reference {reference} belongs to another refund already.") from None
+        raise WrongMoment(
+            _("The reference %(reference)s belongs to another refund already.") % {"reference": reference}
+        ) from None
     settle_unmatched(refund)
     return refund
 
@@ -134,16 +142,21 @@ def why_no_name(refund: Refund) -> str:
     """Why a reference typed by a person would help nothing here, or ""."""
     kind = gateway_class(refund.account.gateway)
     if not kind.can.proves_reference:
-        return f"{kind.label} does not show enough to prove that a reference is this refund's. Two people declare it."
+        return _(
+            "%(label)s does not show enough to prove that a reference is this refund's. Two people declare it."
+        ) % {"label": kind.label}
     if refund.status != Status.UNKNOWN or not refund.sent_at:
-        return f"{refund} is {refund.get_status_display()}: only what is unknown is looked for by hand."
+        return _("%(refund)s is %(status)s: only what is unknown is looked for by hand.") % {
+            "refund": refund,
+            "status": refund.get_status_display(),
+        }
     return ""
 
 
 @transaction.atomic
 def match_unmatched(row_id: int, refund_id: int, by: User, *, seen: int) -> Refund:
     """A person says which refund of ours it is; the gateway is then asked about it by that name."""
-    policy.demand(by, policy.DECLARE, MATCH)
+    policy.demand(by, policy.DECLARE, str(MATCH))
     refund = locked(refund_id, seen, by)
     row = _open_row(row_id, by)
     if why := why_no_match(row, refund):
@@ -164,13 +177,13 @@ def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:
     """Why this cannot be that refund of ours, or cannot be asked about as such, or ""."""
     of_another_payment = row.payment_reference and row.payment_reference != refund.payment.reference
     if refund.account_id != row.account_id or of_another_payment:
-        return f"{refund} belongs to another account or payment."
+        return _("%(refund)s belongs to another account or payment.") % {"refund": refund}
     if row.amount is not None and (row.amount, row.currency) != (refund.amount, refund.payment.currency):
-        return f"{refund} is of another amount."
+        return _("%(refund)s is of another amount.") % {"refund": refund}
     if not row.reference:
-        return "The gateway gave it no reference to ask by."
+        return _("The gateway gave it no reference to ask by.")
     if stood_there_before(refund, row.reference):
-        return f"The gateway showed it before we asked for {refund}."
+        return _("The gateway showed it before we asked for %(refund)s.") % {"refund": refund}
     return why_no_name(refund)
 
 
@@ -178,15 +191,15 @@ def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:
 def dismiss_unmatched(row_id: int, by: User, note: str) -> UnmatchedRefund:
     """It is none of ours: it leaves the list, with the reason."""
     row = _open_row(row_id, by)
-    row.note, row.settled_at, row.settled_by = spoken(note, "Say why it is none of ours.")[:300], timezone.now(), by
+    row.note, row.settled_at, row.settled_by = spoken(note, _("Say why it is none of ours."))[:300], timezone.now(), by
     row.save(update_fields=["note", "settled_at", "settled_by"])
     return row
 
 
 def _open_row(row_id: int, by: User) -> UnmatchedRefund:
-    policy.demand(by, policy.DECLARE, MATCH)
+    policy.demand(by, policy.DECLARE, str(MATCH))
     row = UnmatchedRefund.objects.select_for_update(of=("self",)).get(pk=row_id)
     if row.settled_at:
-        raise WrongMoment("It has left the list already.")
+        raise WrongMoment(_("It has left the list already."))
     policy.demand_in_scope(by, row.account)
     return row

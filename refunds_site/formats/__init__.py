@@ -1,0 +1,1 @@
+"""How each language writes moments, beside what Django knows of it."""
