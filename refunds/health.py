@@ -89,7 +89,7 @@ def of_accounts(user: User) -> list[Health]:
     accounts = Account.objects.filter(is_active=True).annotate(last_webhook=Subquery(last))
     found = list(scope.within(accounts, user, "pk").defer("webhook_key", "webhook_key_offered", "proved"))
     keys, now = [account.pk for account in found], timezone.now()
-    hour, day, oldest = calls(keys, now - HOUR), calls(keys, now - DAY), _oldest_open(keys)
+    (hour, day), oldest = calls(keys, now - HOUR, now - DAY), _oldest_open(keys)
     healths = []
     for account in found:
         refund, since = oldest.get(account.pk, (None, None))
@@ -99,14 +99,24 @@ def of_accounts(user: User) -> list[Health]:
     return sorted(healths, key=lambda health: not health.standing.is_trouble)
 
 
-def calls(accounts: Sequence[int], since: datetime) -> dict[int, Calls]:
-    """By account: finished calls that began since then."""
-    rows = Attempt.objects.filter(started_at__gte=since, refund__account__in=accounts)
-    finished = rows.filter(outcome__in=(*ANSWERS, *ACCIDENTS)).order_by()
-    failed = Count("pk", filter=Q(outcome__in=ACCIDENTS))
-    numbers = finished.values_list("refund__account").annotate(number=Count("pk"), failed=failed)
-    answered = lengths(rows.filter(outcome__in=ANSWERS), "started_at", "finished_at", by="refund__account")
-    return {account: Calls(number, failed, answered.get(account)) for account, number, failed in numbers}
+def calls(accounts: Sequence[int], *since: datetime) -> list[dict[int, Calls]]:
+    """For each of these moments, by account: finished calls that began since then."""
+    rows = Attempt.objects.filter(started_at__gte=min(since), refund__account__in=accounts).order_by()
+    counts = {}
+    for place, moment in enumerate(since):
+        begun = Q(started_at__gte=moment)
+        counts[f"number_{place}"] = Count("pk", filter=begun)
+        counts[f"failed_{place}"] = Count("pk", filter=begun & Q(outcome__in=ACCIDENTS))
+    finished = rows.filter(outcome__in=(*ANSWERS, *ACCIDENTS)).values("refund__account").annotate(**counts)
+    numbers: list[dict[str, Any]] = list(map(dict, finished))
+    found: list[dict[int, Calls]] = [{} for _moment in since]
+    for place, moment in enumerate(since):
+        answered = rows.filter(started_at__gte=moment, outcome__in=ANSWERS)
+        took = lengths(answered, "started_at", "finished_at", by="refund__account")
+        for row in numbers:
+            key, number, failed = row["refund__account"], row[f"number_{place}"], row[f"failed_{place}"]
+            found[place][key] = Calls(number, failed, took.get(key))
+    return found
 
 
 def _oldest_open(accounts: Sequence[int]) -> dict[int, tuple[Refund, datetime]]:
@@ -121,11 +131,18 @@ def _oldest_open(accounts: Sequence[int]) -> dict[int, tuple[Refund, datetime]]:
 # --- late refunds ---
 
 
+def is_overdue() -> Q:
+    """Too long at the gateway without a final word, or due for long and asked by nobody."""
+    too_old = timezone.now() - settle_within()
+    since_then = Q(sent_at__lt=too_old) | Q(sent_at=None, requested_at__lt=too_old)
+    unasked = Q(status__in=OPEN, ask_at__lt=timezone.now() - UNASKED)
+    return Q(since_then, status__in=AT_THE_GATEWAY) | unasked
+
+
 def overdue(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
-    """Too long at the gateway without a final word, or due for long and asked by nobody; longest first."""
-    refunds = refunds.filter(status__in=OPEN).annotate(out_since=Coalesce("sent_at", "requested_at"))
-    too_long = Q(status__in=AT_THE_GATEWAY, out_since__lt=timezone.now() - settle_within())
-    return refunds.filter(too_long | Q(ask_at__lt=timezone.now() - UNASKED)).order_by("out_since", "pk")
+    """The one that has been out longest comes first."""
+    out_since = Coalesce("sent_at", "approved_at", "requested_at")
+    return refunds.filter(is_overdue()).annotate(since=out_since).order_by("since", "pk")
 
 
 def is_unasked(refund: Refund) -> bool:
