@@ -48,7 +48,7 @@ class ReportForm(forms.Form):
     )
     by = forms.ChoiceField(
         choices=list(MOMENTS.items()),
-        label=gettext_lazy("Days count by the moment"),
+        label=gettext_lazy("Days count by"),
         widget=forms.Select(BOX),
         error_messages={"invalid_choice": gettext_lazy("Choose requested, approved, sent or final.")},
     )
@@ -57,7 +57,7 @@ class ReportForm(forms.Form):
         today = timezone.localdate()
         usual = {"from": (today - timedelta(days=USUAL_DAYS - 1)).isoformat(), "to": today.isoformat()}
         given = {name: asked[name] for name in ("from", "to", "account", "currency", "by") if asked.get(name)}
-        super().__init__({**usual, "by": "requested", **given}, auto_id="report-%s")
+        super().__init__({**usual, "by": "requested", **given}, auto_id="report-%s", label_suffix="")
         days = {"from": _day(gettext_lazy("First day")), "to": _day(gettext_lazy("Last day"))}
         self.fields = {**days, **self.fields}  # `from` is no name that a class could give a field
         accounts = scope.within(Account.objects.order_by("slug"), user, "pk")

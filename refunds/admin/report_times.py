@@ -71,4 +71,4 @@ def told(took: timedelta) -> str:
     grids = ((timedelta(seconds=10), timedelta(milliseconds=10)), (timedelta(minutes=1), timedelta(milliseconds=100)))
     grid = next((grid for below, grid in grids if took < below), timedelta(seconds=1))
     rounded = (2 * max(took, timedelta()) + grid) // (2 * grid) * grid  # a clock set back makes no negative times
-    return span(rounded) or "0\N{NO-BREAK SPACE}s"
+    return span(max(rounded, grids[0][1]))  # nothing takes no time at all

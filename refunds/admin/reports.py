@@ -48,6 +48,7 @@ def reports_view(screen: OwnPage, request: DeskRequest) -> HttpResponse:
         request,
         "admin/refunds/reports.html",
         title=_("Reports"),
+        opts=None,  # else the title would be the list's
         form=form,
         reports=reports,
         is_empty=not any(report.rows for report in reports),

@@ -1,6 +1,8 @@
 /* Draws each canvas[data-chart] from the table that it names, so that chart and table can never differ. */
 const SERIES = ["#2b7fd0", "#d97f14", "#2f9e68", "#9a6ad6", "#d0487f", "#18a0b0", "#8a8f98"];
+const LINE = 22; // letters of a label until it breaks
 const drawn = [];
+const known = new Map(); // a gateway keeps its colour from chart to chart
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -16,24 +18,41 @@ function paint(chart) {
   chart.update("none");
 }
 
-function read(table) {
+function colourOf(name, number, byDay) {
+  if (!byDay) return SERIES[number % SERIES.length];
+  if (!known.has(name)) known.set(name, SERIES[known.size % SERIES.length]);
+  return known.get(name);
+}
+
+/* A long label stands in several lines. */
+function lines(label) {
+  const found = [""];
+  for (const word of label.split(" ")) {
+    if (found.at(-1) && `${found.at(-1)} ${word}`.length > LINE) found.push(word);
+    else found.push(`${found.pop()} ${word}`.trim());
+  }
+  return found;
+}
+
+function read(table, byDay) {
   const rows = [...table.tBodies[0].rows];
   const series = [...table.tHead.rows[0].cells]
     .map((head, place) => ({ head, place }))
     .filter(({ place }) => rows[0].cells[place].dataset.value !== undefined)
     .map(({ head, place }, number) => ({
-      label: head.innerText || head.textContent,
+      label: head.textContent,
       data: rows.map((row) => Number(row.cells[place].dataset.value)),
       texts: rows.map((row) => row.cells[place].textContent),
-      backgroundColor: SERIES[number % SERIES.length],
+      backgroundColor: colourOf(head.textContent, number, byDay),
       maxBarThickness: 28,
     }));
-  return { labels: rows.map((row) => row.cells[0].textContent), datasets: series };
+  const labels = rows.map((row) => row.cells[0].textContent);
+  return { labels: byDay ? labels : labels.map(lines), datasets: series };
 }
 
 function draw(canvas) {
-  const data = read(document.getElementById(canvas.dataset.table));
   const byDay = canvas.dataset.chart === "days";
+  const data = read(document.getElementById(canvas.dataset.table), byDay);
   const names = { ticks: { autoSkip: byDay, maxRotation: 0 }, grid: { display: false }, title: {}, stacked: byDay };
   const numbers = {
     beginAtZero: true,
