@@ -61,6 +61,14 @@ def card_of(account: Account) -> Card | None:
         return Card(kind.label, abilities(kind), standing_of(account), str(trouble))
 
 
+def label_of(gateway: str) -> str:
+    """What people call this gateway; one that has left the program keeps its bare name."""
+    try:
+        return registry.gateway_class(gateway).label
+    except Misconfigured:
+        return gateway
+
+
 def abilities(gateway: Gateway | type[Gateway]) -> list[tuple[str, str]]:
     """Label and sentence for each capability; with its settings where they are known."""
     can = gateway.can

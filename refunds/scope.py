@@ -19,7 +19,11 @@ def limited_to(user: User) -> list[int] | None:
 
 def within(rows: QuerySet[Row], user: User, path: str = "account") -> QuerySet[Row]:
     """The rows that this person may know of; `path` leads from a row to its account."""
-    accounts = limited_to(user)
+    return among(rows, limited_to(user), path)
+
+
+def among(rows: QuerySet[Row], accounts: list[int] | None, path: str = "account") -> QuerySet[Row]:
+    """The same for a page that asks once what a person is limited to, and then looks for many things."""
     return rows if accounts is None else rows.filter(**{f"{path}__in": accounts})
 
 

@@ -32,12 +32,13 @@ def screen(title: StrOrPromise, icon: str, model: str) -> dict[str, Any]:
 
 
 UNKNOWN_DESK = reverse_lazy("admin:refunds_refund_unknown")
+REPORTS = reverse_lazy("admin:refunds_refund_reports")
 
 
 def on_the_refunds(request: HttpRequest) -> bool:
-    """The unknown desk stands below the list's address, and has a line of its own."""
+    """The unknown desk and the reports stand below the list's address, and have lines of their own."""
     path = request.path
-    return path.startswith(reverse("admin:refunds_refund_changelist")) and path != str(UNKNOWN_DESK)
+    return path.startswith(reverse("admin:refunds_refund_changelist")) and path not in (str(UNKNOWN_DESK), str(REPORTS))
 
 
 def waiting_changes(request: HttpRequest) -> int:
@@ -70,6 +71,12 @@ NAVIGATION: list[dict[str, Any]] = [
             },
             screen(gettext_lazy("Unmatched refunds"), "link_off", "refunds.unmatchedrefund"),
             screen(gettext_lazy("Reasons"), "sell", "refunds.refundreason"),
+            {
+                "title": gettext_lazy("Reports"),
+                "icon": "bar_chart",
+                "link": REPORTS,
+                "permission": may("refunds.view_refund"),
+            },
         ]
     },
     {

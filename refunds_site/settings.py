@@ -153,6 +153,11 @@ APPROVAL_DAYS = ENV.int("APPROVAL_DAYS", default=7)  # an approval that was not 
 BULK_TYPED_TOTAL = ENV.int("BULK_TYPED_TOTAL", default=1000)  # in major units, from which a bulk total is typed
 ALLOWANCES_REQUIRED = ENV.bool("ALLOWANCES_REQUIRED", default=False)  # without a row, a person may ask for nothing
 
+# --- Targets: what the first page calls late ---
+
+APPROVE_WITHIN_HOURS = ENV.int("APPROVE_WITHIN_HOURS", default=24)  # from the request to the decision
+SETTLE_WITHIN_DAYS = ENV.int("SETTLE_WITHIN_DAYS", default=5)  # from sending to the gateway's final word
+
 # --- People and login ---
 
 # refunds_site/login_settings.py

@@ -15,7 +15,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin import approvals, bulk, declarations, fresh, queue, unknown
+from refunds.admin import approvals, bulk, declarations, fresh, queue, reports, unknown
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.facts import facts
@@ -156,6 +156,7 @@ class RefundAdmin(Exports, OwnPage):
             path("<int:pk>/step/<slug:name>/", own, name="refunds_refund_step"),
             *declarations.urls(self),
             *unknown.urls(self),
+            *reports.urls(self),
             *super().get_urls(),
         ]
 

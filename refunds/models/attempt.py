@@ -36,6 +36,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ("pk",)
+        indexes = (models.Index(fields=("started_at",), name="attempt_when_started"),)
         constraints = (
             models.UniqueConstraint(
                 fields=("refund", "fence"),

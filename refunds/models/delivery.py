@@ -36,6 +36,7 @@ class Delivery(models.Model):
         ordering = ("-pk",)
         verbose_name_plural = "deliveries"
         constraints = (models.UniqueConstraint(fields=("account", "digest"), name="delivery_once"),)
+        indexes = (models.Index(fields=("account", "received_at"), name="delivery_latest"),)
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"

@@ -74,6 +74,11 @@ class Payment(models.Model):
                 condition=Q(ask_at__isnull=False),
                 name="payment_due",
             ),
+            models.Index(
+                fields=("account",),
+                condition=Q(captured__lt=F("refunded") + F("held")),
+                name="payment_over_committed",
+            ),
         )
 
     def __str__(self) -> str:

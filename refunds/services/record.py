@@ -21,6 +21,7 @@ from refunds.services.steps import locked, take_step
 NO_WORD = "There is still no final word from the gateway. Look in the gateway's own screens."
 NOT_REACHED = "The gateway could not be reached again and again; nothing was sent. Send it again once it is back."
 ASKED_WITHOUT_REFERENCE = (LookUp.BY_KEY, LookUp.BY_PAYMENT)
+LONGEST_CODE = 60
 PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays
 
 
@@ -80,7 +81,9 @@ def _take(
         changes.setdefault("asks", 0)
     if ask_later:
         changes.setdefault("ask_at", first_ask(refund))
-    data = {"outcome": hearing.update.outcome, "details": dict(hearing.update.details)}
+    data: dict[str, Any] = {"outcome": hearing.update.outcome, "details": dict(hearing.update.details)}
+    if hearing.update.code:
+        data["code"] = hearing.update.code[:LONGEST_CODE]
     return take_step(refund, step, hearing.actor, move=move, text=text, heard=hearing.fingerprint, data=data, **changes)
 
 

@@ -8,8 +8,8 @@ from django import template
 from django.utils.html import format_html
 
 from gateways.money import Money
-from refunds import wording
-from refunds.models import Account, Payment, Status
+from refunds import health, wording
+from refunds.models import Account, Payment, Refund, Status
 
 register = template.Library()
 
@@ -55,6 +55,12 @@ def mode(account: Account) -> str:
 def words(name: str) -> str:
     """partially_refunded → partially refunded."""
     return name.replace("_", " ")
+
+
+@register.filter
+def unasked(refund: Refund) -> bool:
+    """Whether it is due for long, and no worker has taken it."""
+    return health.is_unasked(refund)
 
 
 @register.filter

@@ -125,6 +125,7 @@ SCREENS: tuple[Screen, ...] = (
     *model("refunds_refund", "Refunds", DESK, page=NO_POST),
     Screen("admin:refunds_refund_export", "Refunds: export the list", NO_POST, EXPORTS, "exports what one may see"),
     Screen("admin:refunds_refund_unknown", "Unknown desk", DESK, NO_POST),
+    Screen("admin:refunds_refund_reports", "Reports", DESK, NO_POST),
     Screen("admin:refunds_refund_step", "A step of a refund (see below)", "x+xxxxxx>>", "x+xxxxxx>>", "takes it"),
     Screen("admin:refunds_refund_declare", "Declare the outcome", FINANCE, FINANCE, "proposes it"),
     Screen("admin:refunds_refund_confirm", "Confirm what was declared", FINANCE, FINANCE, "confirms it"),

@@ -67,7 +67,7 @@ def test_processing_waits_for_the_next_look() -> None:
         "processing",
         "They say processing: PROCESSING soon. The money is on its way.",
     )
-    assert line.data == {"outcome": "processing", "details": {}}
+    assert line.data == {"outcome": "processing", "details": {}, "code": "PROCESSING"}
     assert line.source == "look_up"
 
 
@@ -84,7 +84,7 @@ def test_success_is_the_end_and_a_webhook_s_is_looked_up(status: S, mouth: Mouth
         assert (refund.to_confirm, refund.ask_at) == ("", None)
     line = last(refund)
     assert (line.step, line.text) == ("succeeded", "They say succeeded: SUCCEEDED.")
-    assert line.data == {"outcome": "succeeded", "details": {"rrn": "1"}}
+    assert line.data == {"outcome": "succeeded", "details": {"rrn": "1"}, "code": "SUCCEEDED"}
 
 
 @pytest.mark.parametrize("mouth", list(Mouth))

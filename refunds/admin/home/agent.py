@@ -1,0 +1,65 @@
+"""An agent's part: what was returned with a question, what is stuck, what waits, what was done today."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+
+from django.contrib.auth.models import User
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from refunds import health, limits, scope, services
+from refunds.admin.home.piles import FEW, Part, Pile, of_refunds, tallies
+from refunds.models import Event, Refund, Status
+
+CALLED_TO = ~Q(needs_attention="")
+
+
+def part(user: User) -> Part:
+    own = scope.within(Refund.objects.filter(requested_by=user), user)
+    shown = own.select_related("payment", "account", "reason", "requested_by")
+    lists = {
+        "returned": shown.filter(status=Status.RETURNED).annotate(question=_question()).order_by("requested_at")[:FEW],
+        "stuck": shown.filter(CALLED_TO | _unknown_or_overdue()).order_by("requested_at")[:FEW],
+        "latest": shown[:FEW],
+        "left": services.left_today(user, limits.Act.REQUEST),
+    }
+    return Part(_("Your requests"), _piles(own), "admin/home/agent.html", lists)
+
+
+def _piles(own: QuerySet[Refund]) -> list[Pile]:
+    found = tallies(
+        own,
+        {
+            "returned": Q(status=Status.RETURNED),
+            "called": CALLED_TO,
+            "stuck": Q(_unknown_or_overdue(), needs_attention=""),
+            "waiting": Q(status=Status.REQUESTED),
+            "done": Q(status=Status.SUCCEEDED, final_at__gte=midnight()),
+        },
+    )
+    return [
+        of_refunds(_("Returned to you with a question"), found["returned"], "?for_me=returned", "waiting"),
+        of_refunds(_("Yours, and Finance looks"), found["called"], "?for_me=alarm", "alarm"),
+        of_refunds(_("Yours, unknown or overdue"), found["stuck"], "?for_me=asked", "alarm"),
+        of_refunds(
+            _("Yours, waiting for approval"), found["waiting"], "?for_me=asked&status__exact=requested", "moving"
+        ),
+        of_refunds(_("Yours, succeeded today"), found["done"], "?for_me=asked&status__exact=succeeded", "good"),
+    ]
+
+
+def _unknown_or_overdue() -> Q:
+    return Q(status=Status.UNKNOWN) | health.is_overdue()
+
+
+def _question() -> Subquery:
+    """What the approver asked when it was last returned."""
+    asked = Event.objects.filter(refund=OuterRef("pk"), to_status=Status.RETURNED, from_status=Status.REQUESTED)
+    return Subquery(asked.order_by("-sequence").values("text")[:1])
+
+
+def midnight() -> datetime:
+    """When today began, in the reader's time zone."""
+    return timezone.make_aware(datetime.combine(timezone.localdate(), time()))

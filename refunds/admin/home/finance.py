@@ -1,0 +1,121 @@
+"""The part of Finance and of those who look: money that nobody is sure of, what is late, what came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from gateways.money import Money
+from refunds import health, policy, scope
+from refunds.admin import declarations
+from refunds.admin.home.piles import FEW, Part, Pile, of_refunds, tallies
+from refunds.admin.unknown import transfers_to_make
+from refunds.capabilities import label_of
+from refunds.models import Delivery, Payment, Refund, Status, UnmatchedRefund
+
+UNKNOWN_DESK = "unknown/"  # below the refund list
+LOOKED_BACK = timedelta(days=30)
+ALL = Q(pk__isnull=False)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What is unknown at one gateway in one currency, and since when the oldest of it is out."""
+
+    gateway: str
+    number: int
+    money: Money
+    since: datetime
+
+
+def part(user: User) -> Part:
+    limit = scope.limited_to(user)
+    refunds = scope.among(Refund.objects.all(), limit)
+    over = health.over_committed(scope.among(Payment.objects.all(), limit)).order_by("pk")
+    n_over = over.count()
+    lists = {
+        "exposure": exposure(refunds),
+        "overdue": health.overdue(refunds).select_related("payment", "account")[:FEW],
+        "settle_within": health.settle_within().days,
+        "over_committed": over.select_related("account")[:FEW] if n_over else [],
+    }
+    piles = [*_of_refunds(refunds), _over_committed(n_over), *_to_confirm(user), *_what_gateways_say(user, limit)]
+    return Part(_("Money to look after"), piles, "admin/home/finance.html", lists)
+
+
+def _of_refunds(refunds: QuerySet[Refund]) -> list[Pile]:
+    found = tallies(
+        refunds,
+        {
+            "unknown": Q(status=Status.UNKNOWN),
+            "overdue": health.is_overdue(),
+            "called": ~Q(needs_attention=""),
+            "reversed": Q(status=Status.REVERSED, final_at__gte=timezone.now() - LOOKED_BACK),
+        },
+    )
+    back = _("Reversed in the last %(days)d days") % {"days": LOOKED_BACK.days}
+    home = reverse("admin:index")
+    return [
+        of_refunds(_("Unknown whether money moved"), found["unknown"], UNKNOWN_DESK, "alarm"),
+        Pile(_("Overdue"), found["overdue"].number, f"{home}#overdue", "alarm", found["overdue"].sums),
+        of_refunds(_("Finance has to look"), found["called"], "?attention=needed", "alarm"),
+        of_refunds(back, found["reversed"], "?status__exact=reversed", "bad"),
+    ]
+
+
+def _over_committed(number: int) -> Pile:
+    link = reverse("admin:index") + "#over-committed"
+    return Pile(_("Payments with more refunded than captured"), number, link, "alarm")
+
+
+def _to_confirm(user: User) -> list[Pile]:
+    if not policy.may(user, policy.DECLARE):
+        return []
+    waiting = tallies(declarations.waiting_for(user), {"all": ALL})["all"]
+    transfers = tallies(transfers_to_make(user), {"all": ALL})["all"]
+    return [
+        of_refunds(_("Waiting for you to confirm"), waiting, UNKNOWN_DESK, "waiting"),
+        of_refunds(_("Transfers to make"), transfers, f"{UNKNOWN_DESK}#transfers", "waiting"),
+    ]
+
+
+def what_gateways_say(user: User) -> Part:
+    """What they show or send and nobody can place: all that those meet who look after gateways and move no money."""
+    return Part(_("What gateways say"), _what_gateways_say(user, scope.limited_to(user)))
+
+
+def _what_gateways_say(user: User, limit: list[int] | None) -> list[Pile]:
+    piles = []
+    if user.has_perm("refunds.view_unmatchedrefund"):
+        piles.append(_unmatched(limit))
+    if user.has_perm("refunds.view_delivery"):
+        odd = scope.among(Delivery.objects.filter(result="unreadable"), limit).count()
+        link = reverse("admin:refunds_delivery_changelist") + "?result__exact=unreadable"
+        piles.append(Pile(_("Webhooks that nobody can read"), odd, link, "alarm"))
+    return piles
+
+
+def _unmatched(limit: list[int] | None) -> Pile:
+    """What gateways show and nobody has claimed; not every one says of what amount it is."""
+    waiting = scope.among(UnmatchedRefund.objects.filter(settled_at=None), limit).order_by()
+    rows = list(waiting.values_list("currency").annotate(Count("pk"), Sum("amount")).order_by("currency"))
+    sums = [Money(minor, currency) for currency, _number, minor in rows if currency and minor is not None]
+    link = reverse("admin:refunds_unmatchedrefund_changelist") + "?standing=open"
+    return Pile(_("Unmatched refunds"), sum(number for _currency, number, _minor in rows), link, "alarm", sums)
+
+
+def exposure(refunds: QuerySet[Refund]) -> list[Exposure]:
+    unknown = refunds.filter(status=Status.UNKNOWN).order_by()
+    out = Min(Coalesce("sent_at", "requested_at"))
+    rows = unknown.values_list("account__gateway", "payment__currency").annotate(Count("pk"), Sum("amount"), since=out)
+    return [
+        Exposure(label_of(gateway), number, Money(minor, currency), since)
+        for gateway, currency, number, minor, since in rows.order_by("account__gateway", "payment__currency")
+    ]

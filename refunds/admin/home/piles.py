@@ -1,0 +1,78 @@
+"""Piles: some rows that somebody should look at, how many, how much money, and where to find them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, QuerySet, Sum
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from gateways.money import Money
+from refunds.admin import changes
+from refunds.models import Refund
+
+FEW = 6  # rows of a list on the first page; its pile leads to the rest
+
+
+@dataclass(frozen=True)
+class Pile:
+    """`figure` stands where the number would, if something else says more."""
+
+    title: str
+    number: int
+    link: str
+    tone: str
+    sums: list[Money] = field(default_factory=list)
+    figure: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the house meets first: its piles, and a template with its lists."""
+
+    title: str
+    piles: list[Pile]
+    template: str = ""
+    lists: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many refunds, and how much in each currency."""
+
+    number: int
+    sums: list[Money]
+
+
+def tallies(refunds: QuerySet[Refund], conditions: dict[str, Q]) -> dict[str, Tally]:
+    """Of all conditions by one query; a refund counts for each that it meets."""
+    any_of_them = Q()
+    for condition in conditions.values():
+        any_of_them |= condition
+    counts: dict[str, Any] = {f"n_{name}": Count("pk", filter=asked) for name, asked in conditions.items()}
+    sums: dict[str, Any] = {f"sum_{name}": Sum("amount", filter=asked) for name, asked in conditions.items()}
+    rows = refunds.filter(any_of_them).order_by().values("payment__currency").annotate(**counts, **sums)
+    found: list[dict[str, Any]] = sorted(map(dict, rows), key=lambda row: row["payment__currency"])
+    return {name: _tally(found, name) for name in conditions}
+
+
+def _tally(rows: list[dict[str, Any]], name: str) -> Tally:
+    met = [row for row in rows if row[f"n_{name}"]]
+    sums = [Money(row[f"sum_{name}"], row["payment__currency"]) for row in met]
+    return Tally(sum(row[f"n_{name}"] for row in met), sums)
+
+
+def of_refunds(title: str, tally: Tally, query: str, tone: str) -> Pile:
+    """A pile that leads to the list of refunds, or below it."""
+    return Pile(title, tally.number, reverse("admin:refunds_refund_changelist") + query, tone, tally.sums)
+
+
+def changes_to_confirm(user: User) -> Pile | None:
+    """For those who could confirm one."""
+    if not changes.kinds_confirmed(user):
+        return None
+    link = reverse("admin:refunds_change_changelist") + "?standing=mine"
+    return Pile(_("Changes waiting for you to confirm"), changes.waiting_for(user).count(), link, "waiting")

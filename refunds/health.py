@@ -1,0 +1,163 @@
+"""How accounts do, and which refunds are late. Only reading, and of calls never more than a window of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models.functions import Coalesce, RowNumber
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from refunds import scope
+from refunds.models import Account, Attempt, Delivery, Refund, Status
+from refunds.models.refund import AT_THE_GATEWAY
+from refunds.reports.lengths import Length, lengths
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+UNASKED = timedelta(hours=1)  # the sweep takes what is due each minute, so by then nobody is at work
+OPEN = (Status.APPROVED, *sorted(AT_THE_GATEWAY))
+ANSWERS = (Attempt.Outcome.ANSWERED, Attempt.Outcome.REFUSED)  # a gateway's "no" is an answer
+ACCIDENTS = (Attempt.Outcome.NO_ANSWER, Attempt.Outcome.NOT_SENT)
+SOME, MOST = 5, 50  # per cent of the calls of the last hour
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The finished calls of a window of time; `answers` is how long those took that were answered."""
+
+    number: int = 0
+    failed: int = 0
+    answers: Length | None = None
+
+    def fails(self, per_cent: int) -> bool:
+        """Whether at least so many of a hundred brought no answer."""
+        return bool(self.failed) and self.failed * 100 >= self.number * per_cent
+
+
+@dataclass(frozen=True)
+class Standing:
+    """In words and in a colour; `is_trouble` wants somebody to look."""
+
+    words: str | Promise
+    tone: str
+    is_trouble: bool = False
+
+
+PAUSED = Standing(_("Paused"), "waiting", is_trouble=True)
+STOPPED = Standing(_("No answer"), "alarm", is_trouble=True)
+MOST_FAIL = Standing(_("Most calls fail"), "alarm", is_trouble=True)
+SOME_FAIL = Standing(_("Some calls fail"), "waiting", is_trouble=True)
+WORKING = Standing(_("Working"), "good")
+QUIET = Standing(_("Quiet"), "over")
+
+
+@dataclass(frozen=True)
+class Health:
+    """One account: `oldest` is the refund that has been open longest, since `since`."""
+
+    account: Account
+    hour: Calls
+    day: Calls
+    oldest: Refund | None
+    since: datetime | None
+    last_webhook: datetime | None
+
+    @property
+    def standing(self) -> Standing:
+        """By the last hour; what people or the breaker have stopped goes first."""
+        if self.account.paused_because:
+            return PAUSED
+        if self.account.breaker_until:
+            return STOPPED
+        if not self.hour.number:
+            return QUIET
+        if self.hour.fails(MOST):
+            return MOST_FAIL
+        return SOME_FAIL if self.hour.fails(SOME) else WORKING
+
+
+def of_accounts(user: User) -> list[Health]:
+    """The accounts in use that this person works with, those in trouble first. The number of queries is fixed."""
+    last = Delivery.objects.filter(account=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
+    accounts = Account.objects.filter(is_active=True).annotate(last_webhook=Subquery(last))
+    found = list(scope.within(accounts, user, "pk").defer("webhook_key", "webhook_key_offered", "proved"))
+    keys, now = [account.pk for account in found], timezone.now()
+    (hour, day), oldest = calls(keys, now - HOUR, now - DAY), _oldest_open(keys)
+    healths = []
+    for account in found:
+        refund, since = oldest.get(account.pk, (None, None))
+        of_hour, of_day = hour.get(account.pk, Calls()), day.get(account.pk, Calls())
+        last_webhook = account.last_webhook  # type: ignore[attr-defined]  # annotated above
+        healths.append(Health(account, of_hour, of_day, refund, since, last_webhook))
+    return sorted(healths, key=lambda health: not health.standing.is_trouble)
+
+
+def calls(accounts: Sequence[int], *since: datetime) -> list[dict[int, Calls]]:
+    """For each of these moments, by account: finished calls that began since then."""
+    rows = Attempt.objects.filter(started_at__gte=min(since), refund__account__in=accounts).order_by()
+    counts = {}
+    for place, moment in enumerate(since):
+        begun = Q(started_at__gte=moment)
+        counts[f"number_{place}"] = Count("pk", filter=begun)
+        counts[f"failed_{place}"] = Count("pk", filter=begun & Q(outcome__in=ACCIDENTS))
+    finished = rows.filter(outcome__in=(*ANSWERS, *ACCIDENTS)).values("refund__account").annotate(**counts)
+    numbers: list[dict[str, Any]] = list(map(dict, finished))
+    found: list[dict[int, Calls]] = [{} for _moment in since]
+    for place, moment in enumerate(since):
+        answered = rows.filter(started_at__gte=moment, outcome__in=ANSWERS)
+        took = lengths(answered, "started_at", "finished_at", by="refund__account")
+        for row in numbers:
+            key, number, failed = row["refund__account"], row[f"number_{place}"], row[f"failed_{place}"]
+            found[place][key] = Calls(number, failed, took.get(key))
+    return found
+
+
+def _oldest_open(accounts: Sequence[int]) -> dict[int, tuple[Refund, datetime]]:
+    """Approved or at the gateway, and not at its end: since it was sent, or else approved."""
+    rows = Refund.objects.filter(status__in=OPEN, account__in=accounts).order_by()
+    rows = rows.annotate(since=Coalesce("sent_at", "approved_at", "requested_at"))
+    place = Window(RowNumber(), partition_by="account", order_by=("since", "pk"))
+    first = rows.annotate(place=place).filter(place=1).only("pk", "account")
+    return {refund.account_id: (refund, refund.since) for refund in first}
+
+
+# --- late refunds ---
+
+
+def is_overdue() -> Q:
+    """Too long at the gateway without a final word, or due for long and asked by nobody."""
+    too_old = timezone.now() - settle_within()
+    since_then = Q(sent_at__lt=too_old) | Q(sent_at=None, requested_at__lt=too_old)
+    unasked = Q(status__in=OPEN, ask_at__lt=timezone.now() - UNASKED)
+    return Q(since_then, status__in=AT_THE_GATEWAY) | unasked
+
+
+def overdue(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
+    """The one that has been out longest comes first."""
+    out_since = Coalesce("sent_at", "approved_at", "requested_at")
+    return refunds.filter(is_overdue()).annotate(since=out_since).order_by("since", "pk")
+
+
+def is_unasked(refund: Refund) -> bool:
+    """Due for long, and no worker has taken it."""
+    return refund.ask_at is not None and refund.ask_at < timezone.now() - UNASKED
+
+
+def settle_within() -> timedelta:
+    return timedelta(days=settings.SETTLE_WITHIN_DAYS)
+
+
+def approve_within() -> timedelta:
+    return timedelta(hours=settings.APPROVE_WITHIN_HOURS)
+
+
+def over_committed(payments: QuerySet[Any]) -> QuerySet[Any]:
+    """Of which more has gone back or is spoken for than was captured."""
+    return payments.filter(captured__lt=F("refunded") + F("held"))
