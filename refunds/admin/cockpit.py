@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,7 +79,7 @@ def bar(payment: Payment) -> list[Part]:
     return drawn
 
 
-def rows(refunds: Sequence[Refund]) -> list[Row]:
+def rows(refunds: Iterable[Refund]) -> list[Row]:
     """The refunds with what comes next; beyond the first few on their way, a refund's own page says it."""
     asked, found = 0, []
     for refund in refunds:

@@ -68,8 +68,8 @@ class RequestForm(forms.Form):
         self.fields["amount"].help_text = _("Digits and a point, %(places)s decimals.") % {"places": places}
 
     def visible_fields(self) -> list[forms.BoundField]:
-        """The box to tick only beside what it is about."""
-        return [field for field in super().visible_fields() if field.name != "looked_at" or self.duplicates]
+        """All but the box to tick, which stands beside what it is about."""
+        return [field for field in super().visible_fields() if field.name != "looked_at"]
 
     def clean_amount(self) -> int:
         """Major units as typed → minor units."""
@@ -96,9 +96,7 @@ class RequestForm(forms.Form):
             return
         self.data = {**dict(self.data.items()), "shown": " ".join(str(one.pk) for one in self.duplicates)}
         self.data.pop("looked_at", None)
-        raise forms.ValidationError(
-            _("Nothing is requested yet. It looks like a refund that is there already: please look at it first.")
-        )
+        self.add_error("looked_at", _("Please look at what it looks like first."))
 
     def order(self) -> dict[str, Any]:
         """What the service is asked."""
