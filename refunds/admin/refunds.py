@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin import approvals, bulk, declarations, fresh, queue, unknown
+from refunds.admin import approvals, bulk, declarations, fresh, pack, queue, unknown
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.facts import facts
@@ -151,6 +151,7 @@ class RefundAdmin(Exports, OwnPage):
             "stages": stages(found, events),
             "timeline": timeline(found, events, raw=policy.may(request.user, policy.RAW)),
             "siblings": found.payment.refunds.exclude(pk=found.pk).select_related("payment"),
+            "may_pack": policy.may(request.user, policy.EXPORT),
             "now": timezone.now(),
         }
 
@@ -162,6 +163,7 @@ class RefundAdmin(Exports, OwnPage):
             path("<int:pk>/step/<slug:name>/", own, name="refunds_refund_step"),
             *declarations.urls(self),
             *unknown.urls(self),
+            *pack.urls(self),
             *super().get_urls(),
         ]
 
