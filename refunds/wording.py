@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from babel.numbers import format_decimal
+from django.conf import settings
 from django.db.models import QuerySet
-from django.utils import formats, timezone
-from django.utils.translation import get_language, to_locale
+from django.utils import formats, timezone, translation
+from django.utils.translation import get_language, gettext_lazy, to_locale
+from django.utils.translation import gettext as _
 
 from gateways.errors import Misconfigured
 from gateways.money import Money, exponent
@@ -22,56 +25,81 @@ from refunds.services.orders import gateway_for, order_of
 from refunds.services.send import obstacle
 from refunds.services.unmatched import why_no_name
 
-NEXT = {
-    Status.REQUESTED: "Somebody else has to approve it.",
-    Status.RETURNED: "{requester} has to answer the question and resubmit it.",
-    Status.REJECTED: "Nothing more happens. The amount is free again.",
-    Status.WITHDRAWN: "Nothing more happens. The amount is free again.",
-    Status.SENDING: "It is being handed to {gateway} at this moment.",
-    Status.UNKNOWN: "Nobody knows yet whether {gateway} carried it out. {how}; the amount stays held. Do not refund it "
-    "any other way.",
-    Status.PROCESSING: "{gateway} has accepted it. {how}.",
-    Status.SUCCEEDED: "Done. {gateway} has sent the money back.",
-    Status.FAILED: "No money moved. You can try again as a new refund.",
-    Status.REVERSED: "The bank returned the money to us. Talk to the customer, then try again as a new refund.",
+Words = Mapping[Status, Any]  # sentences that are translated when they are said
+
+NEXT: Words = {
+    Status.REQUESTED: gettext_lazy("Somebody else has to approve it."),
+    Status.RETURNED: gettext_lazy("%(requester)s has to answer the question and resubmit it."),
+    Status.APPROVED: gettext_lazy("A worker sends it as soon as one is free."),
+    Status.REJECTED: gettext_lazy("Nothing more happens. The amount is free again."),
+    Status.WITHDRAWN: gettext_lazy("Nothing more happens. The amount is free again."),
+    Status.SENDING: gettext_lazy("It is being handed to %(gateway)s at this moment."),
+    Status.UNKNOWN: gettext_lazy(
+        "Nobody knows yet whether %(gateway)s carried it out. %(how)s; the amount stays held. Do not refund it "
+        "any other way."
+    ),
+    Status.PROCESSING: gettext_lazy("%(gateway)s has accepted it. %(how)s."),
+    Status.SUCCEEDED: gettext_lazy("Done. %(gateway)s has sent the money back."),
+    Status.FAILED: gettext_lazy("No money moved. You can try again as a new refund."),
+    Status.REVERSED: gettext_lazy(
+        "The bank returned the money to us. Talk to the customer, then try again as a new refund."
+    ),
 }
 
 # A transfer by hand has no gateway that could be handed anything.
-NEXT_BY_HAND = {
-    Status.SENDING: "It is being put on the list of transfers to make.",
-    Status.UNKNOWN: "Nobody knows whether the transfer was made. People look at the bank, and two declare it.",
-    Status.PROCESSING: "A person makes this transfer; then one says what became of it, and another confirms.",
-    Status.SUCCEEDED: "Done. The transfer was made.",
+NEXT_BY_HAND: Words = {
+    Status.SENDING: gettext_lazy("It is being put on the list of transfers to make."),
+    Status.UNKNOWN: gettext_lazy(
+        "Nobody knows whether the transfer was made. People look at the bank, and two declare it."
+    ),
+    Status.PROCESSING: gettext_lazy(
+        "A person makes this transfer; then one says what became of it, and another confirms."
+    ),
+    Status.SUCCEEDED: gettext_lazy("Done. The transfer was made."),
 }
-CUSTOMER_BY_HAND = {
-    Status.SENDING: "Your refund of {amount} is approved; we are making the transfer.",
-    Status.UNKNOWN: "Your refund of {amount} is being checked with our bank. We will tell you more.",
-    Status.PROCESSING: "Your refund of {amount} is approved; we are making the transfer.",
-    Status.SUCCEEDED: "Your refund of {amount} was transferred on {final}{ids}. "
-    "Your bank decides on which day it appears in your account.",
-}
-
-PRESS_AGAIN = {
-    Status.REQUESTED: "No need: nothing was sent yet. A second request would be a second refund.",
-    Status.RETURNED: "Answer this one instead: a second request would be a second refund.",
-    Status.APPROVED: "“Send now” is safe: it is this same refund. A second request would be a second refund.",
-    Status.SENDING: "No: it is being handed over at this moment.",
-    Status.PROCESSING: "No: {has_it}. A second request would be a second refund.",
+CUSTOMER_BY_HAND: Words = {
+    Status.SENDING: gettext_lazy("Your refund of %(amount)s is approved; we are making the transfer."),
+    Status.UNKNOWN: gettext_lazy("Your refund of %(amount)s is being checked with our bank. We will tell you more."),
+    Status.PROCESSING: gettext_lazy("Your refund of %(amount)s is approved; we are making the transfer."),
+    Status.SUCCEEDED: gettext_lazy(
+        "Your refund of %(amount)s was transferred on %(final)s%(ids)s. "
+        "Your bank decides on which day it appears in your account."
+    ),
 }
 
-CUSTOMER = {
-    Status.REQUESTED: "We have received your refund request of {amount} and are reviewing it.",
-    Status.RETURNED: "We have received your refund request of {amount} and are reviewing it.",
-    Status.APPROVED: "Your refund of {amount} is approved and will be sent shortly.",
-    Status.REJECTED: "We are unable to refund {amount} for this order.",
-    Status.WITHDRAWN: "The refund request of {amount} was withdrawn.",
-    Status.SENDING: "Your refund of {amount} is being sent at this moment.",
-    Status.UNKNOWN: "Your refund of {amount} is being checked with the payment provider. We will tell you more.",
-    Status.PROCESSING: "Your refund of {amount} was sent on {sent} and the payment provider is processing it{ids}.",
-    Status.SUCCEEDED: "Your refund of {amount} was sent to your bank on {final}{ids}. "
-    "Your bank decides on which day it appears in your account.",
-    Status.FAILED: "Your refund of {amount} could not be carried out; no money has moved. We will write to you.",
-    Status.REVERSED: "Your bank returned the refund of {amount} to us. Please contact us so that we can send it again.",
+PRESS_AGAIN: Words = {
+    Status.REQUESTED: gettext_lazy("No need: nothing was sent yet. A second request would be a second refund."),
+    Status.RETURNED: gettext_lazy("Answer this one instead: a second request would be a second refund."),
+    Status.APPROVED: gettext_lazy(
+        "“Send now” is safe: it is this same refund. A second request would be a second refund."
+    ),
+    Status.SENDING: gettext_lazy("No: it is being handed over at this moment."),
+    Status.PROCESSING: gettext_lazy("No: %(has_it)s. A second request would be a second refund."),
+}
+
+CUSTOMER: Words = {
+    Status.REQUESTED: gettext_lazy("We have received your refund request of %(amount)s and are reviewing it."),
+    Status.RETURNED: gettext_lazy("We have received your refund request of %(amount)s and are reviewing it."),
+    Status.APPROVED: gettext_lazy("Your refund of %(amount)s is approved and will be sent shortly."),
+    Status.REJECTED: gettext_lazy("We are unable to refund %(amount)s for this order."),
+    Status.WITHDRAWN: gettext_lazy("The refund request of %(amount)s was withdrawn."),
+    Status.SENDING: gettext_lazy("Your refund of %(amount)s is being sent at this moment."),
+    Status.UNKNOWN: gettext_lazy(
+        "Your refund of %(amount)s is being checked with the payment provider. We will tell you more."
+    ),
+    Status.PROCESSING: gettext_lazy(
+        "Your refund of %(amount)s was sent on %(sent)s and the payment provider is processing it%(ids)s."
+    ),
+    Status.SUCCEEDED: gettext_lazy(
+        "Your refund of %(amount)s was sent to your bank on %(final)s%(ids)s. "
+        "Your bank decides on which day it appears in your account."
+    ),
+    Status.FAILED: gettext_lazy(
+        "Your refund of %(amount)s could not be carried out; no money has moved. We will write to you."
+    ),
+    Status.REVERSED: gettext_lazy(
+        "Your bank returned the refund of %(amount)s to us. Please contact us so that we can send it again."
+    ),
 }
 
 
@@ -90,18 +118,30 @@ def moment(when: datetime) -> str:
 
 def next_step(refund: Refund) -> str:
     """What happens next, and who has to do it."""
-    if refund.status == Status.APPROVED:
-        return f"It waits: {why}" if (why := obstacle(refund)) else "A worker sends it as soon as one is free."
+    if refund.status == Status.APPROVED and (why := obstacle(refund)):
+        return _("It waits: %(why)s") % {"why": why}
     if refund.status in AT_THE_GATEWAY and not refund.account.is_active:
-        return f"Nobody can ask about it: the account {refund.account} is no longer in GATEWAY_ACCOUNTS. Put it back."
-    return _said(refund, NEXT, NEXT_BY_HAND).format(
-        requester=refund.requested_by, gateway=_label(refund), how=_how_it_ends(refund)
-    )
+        said = _("Nobody can ask about it: the account %(account)s is no longer in GATEWAY_ACCOUNTS. Put it back.")
+        return said % {"account": refund.account}
+    how = _how_it_ends(refund) if refund.status in AT_THE_GATEWAY else ""
+    known = {"requester": refund.requested_by, "gateway": _label(refund), "how": how}
+    return _said(refund, NEXT, NEXT_BY_HAND) % known
 
 
-def _said(refund: Refund, usual: Mapping[Status, str], by_hand: Mapping[Status, str]) -> str:
+def next_moment(refund: Refund) -> tuple[str, datetime] | None:
+    """What happens by itself next, and when; None where only people go on with it."""
+    if refund.ask_at is None or not refund.account.is_active:
+        return None
+    if refund.status == Status.APPROVED:
+        return None if obstacle(refund) else (_("It goes out"), refund.ask_at)
+    if refund.status in AT_THE_GATEWAY and not can_be_asked(refund):
+        return (_("The same order goes again"), refund.ask_at) if can_be_settled(refund) else None
+    return (_("We ask again"), refund.ask_at) if refund.sent_at else None
+
+
+def _said(refund: Refund, usual: Words, by_hand: Words) -> str:
     status = Status(refund.status)
-    return by_hand.get(status, usual[status]) if is_made_by_hand(refund) else usual[status]
+    return str(by_hand.get(status, usual[status]) if is_made_by_hand(refund) else usual[status])
 
 
 def _label(refund: Refund) -> str:
@@ -110,48 +150,76 @@ def _label(refund: Refund) -> str:
 
 def _how_it_ends(refund: Refund) -> str:
     if not can_be_settled(refund):
-        found = "" if why_no_name(refund) else "name its reference if it is there, or "
-        return f"They cannot be asked about it, so people look in their screens and {found}declare the outcome"
+        return _by_people(refund)
     if can_be_asked(refund):
-        return f"We ask until we know{_when(refund)}"
+        return _("We ask until we know")
     if why := obstacle(refund):
-        return f"It waits: {why.rstrip('.')}"
-    return f"The same order goes again under the same key, and its answer tells{_when(refund)}"
+        return _("It waits: %(why)s") % {"why": why.rstrip(".")}
+    return _("The same order goes again under the same key, and its answer tells")
+
+
+def _by_people(refund: Refund) -> str:
+    if why_no_name(refund):
+        return _("They cannot be asked about it, so people look in their screens and declare the outcome")
+    return _(
+        "They cannot be asked about it, so people look in their screens and name its reference if it is there, "
+        "or declare the outcome"
+    )
 
 
 def press_again(refund: Refund) -> str:
     """ "Can I press it again?" in one line, for a refund that is not final; "" for one that is."""
     if refund.status == Status.UNKNOWN:
         return _again(refund)
-    has_it = "a person makes this transfer" if is_made_by_hand(refund) else f"{_label(refund)} has it"
-    return PRESS_AGAIN.get(Status(refund.status), "").format(has_it=has_it)
+    by_hand = is_made_by_hand(refund)
+    has_it = _("a person makes this transfer") if by_hand else _("%(gateway)s has it") % {"gateway": _label(refund)}
+    return str(PRESS_AGAIN.get(Status(refund.status), "")) % {"has_it": has_it}
 
 
 def _again(refund: Refund) -> str:
     verdict = again(refund)
     if verdict.is_safe and (why := obstacle(refund)):
-        return f"Not now. {why}"
+        return _("Not now. %(why)s") % {"why": why}
     if verdict.is_safe:
-        until = f" until {moment(verdict.not_after)}" if verdict.not_after else ""
-        return f"Yes{until}: “Check with the gateway” is safe. {verdict.why} A new request would be a second refund."
+        safe = _("“Check with the gateway” is safe. %(why)s A new request would be a second refund.")
+        until = _("Yes until %(moment)s:") % {"moment": moment(verdict.not_after)} if verdict.not_after else _("Yes:")
+        return f"{until} {safe % {'why': verdict.why}}"
     if verdict.may_come and verdict.not_before:
-        return f"Not before {moment(verdict.not_before)}. {verdict.why} It then goes again by itself."
-    return f"No. {verdict.why} A new request would be a second refund, too."
+        not_yet = _("Not before %(moment)s. %(why)s It then goes again by itself.")
+        return not_yet % {"moment": moment(verdict.not_before), "why": verdict.why}
+    return _("No. %(why)s A new request would be a second refund, too.") % {"why": verdict.why}
 
 
-def customer_sentence(refund: Refund) -> str:
-    """A sentence to copy into an answer; no invented dates, nothing from inside the house."""
-    return _said(refund, CUSTOMER, CUSTOMER_BY_HAND).format(
-        amount=amount(refund.money), sent=_day(refund.sent_at), final=_day(refund.final_at), ids=_ids(refund)
-    )
+def languages() -> list[tuple[str, str]]:
+    """The languages that a customer can be answered in, each by its own name."""
+    return [(code, translation.get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
 
 
-WAITS_FOR = ("needs no approval and is sent", "waits for approval", "waits for the approval of two people")
+def language_of(asked: str) -> str:
+    """The language that was asked for, where there is such a one; else the reader's own."""
+    offered = [code for code, _name in settings.LANGUAGES]
+    own = get_language() or settings.LANGUAGE_CODE
+    return next((code for code in (asked, own, own.split("-")[0]) if code in offered), offered[0])
+
+
+def customer_sentence(refund: Refund, language: str = "") -> str:
+    """A sentence to copy into an answer, in the customer's language; no invented dates, nothing from inside."""
+    with translation.override(language or get_language()):
+        known = {"amount": amount(refund.money), "sent": _day(refund.sent_at), "final": _day(refund.final_at)}
+        return _said(refund, CUSTOMER, CUSTOMER_BY_HAND) % {**known, "ids": _ids(refund)}
+
+
+WAITS_FOR = (
+    gettext_lazy("%(refund)s of %(amount)s needs no approval and is sent (%(mode)s)."),
+    gettext_lazy("%(refund)s of %(amount)s waits for approval (%(mode)s)."),
+    gettext_lazy("%(refund)s of %(amount)s waits for the approval of two people (%(mode)s)."),
+)
 
 
 def after_request(refund: Refund) -> str:
     """What the requester is told: how many people have to agree."""
-    return f"{refund} of {amount(refund.money)} {WAITS_FOR[refund.approvals_needed]} ({refund.account.mode})."
+    known = {"refund": refund, "amount": amount(refund.money), "mode": refund.account.mode}
+    return WAITS_FOR[refund.approvals_needed] % known
 
 
 def payment_names(accounts: QuerySet[Account]) -> list[tuple[str, str]]:
@@ -166,23 +234,15 @@ def details(refund: Refund) -> list[tuple[str, str]]:
     return [(labels.get(name, name), str(value)) for name, value in refund.details.items() if value]
 
 
-def _when(refund: Refund) -> str:
-    if refund.ask_at is None:
-        return ""
-    at = timezone.localtime(refund.ask_at)
-    day = "" if at.date() == timezone.localdate() else f"{_day(refund.ask_at)}, "
-    return f" (next at {day}{at:%H:%M:%S})"
-
-
 def _day(moment: datetime | None) -> str:
-    return formats.date_format(timezone.localtime(moment), "j F Y") if moment else "—"
+    return formats.date_format(timezone.localtime(moment), "j E Y") if moment else "—"
 
 
 def _ids(refund: Refund) -> str:
     known_by = gateway_class(refund.account.gateway).customer_detail
     if told := refund.details.get(known_by):
-        return f"; the bank's reference is {told}"
-    return f"; the reference is {refund.reference}" if refund.reference else ""
+        return _("; the bank's reference is %(reference)s") % {"reference": told}
+    return _("; the reference is %(reference)s") % {"reference": refund.reference} if refund.reference else ""
 
 
 @dataclass(frozen=True)
@@ -214,10 +274,10 @@ def where_to_look(refund: Refund) -> Where:
 def _to_compare(refund: Refund) -> list[tuple[str, str]]:
     sent = timezone.localtime(refund.sent_at or refund.requested_at)
     values = (
-        ("Their payment", refund.payment.reference),
-        ("Our key", str(refund.key)),
-        ("Their reference", refund.reference),
-        ("Amount", f"{refund.money} {refund.money.currency}"),
-        ("Sent", f"{sent:%Y-%m-%d %H:%M:%S} {sent.tzname()}"),
+        (_("Their payment"), refund.payment.reference),
+        (_("Our key"), str(refund.key)),
+        (_("Their reference"), refund.reference),
+        (_("Amount"), f"{refund.money} {refund.money.currency}"),
+        (_("Sent"), f"{sent:%Y-%m-%d %H:%M:%S} {sent.tzname()}"),
     )
     return [(label, text) for label, text in values if text]

@@ -7,9 +7,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from refunds import policy
-from refunds.admin.timeline import STEP_WORDS
+from refunds import policy, services
+from refunds.admin.timeline import title_of
 from refunds.models import Approval, Event, Refund, Status
+
+BEFORE_IT_IS_SENT = (Status.REQUESTED, Status.RETURNED, Status.APPROVED)
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,20 @@ def shown(refund: Refund, user: User) -> dict[str, Any]:
     }
 
 
+MOST_ALIKE = 5
+
+
+def alike(refund: Refund, user: User) -> dict[str, Any]:
+    """Refunds that this one looks like, as long as it can still be stopped."""
+    if refund.status not in BEFORE_IT_IS_SENT:
+        return {}
+    found = services.duplicates_of(refund, user)
+    return {"duplicates": found[:MOST_ALIKE], "n_more": max(found.count() - MOST_ALIKE, 0)}
+
+
 def since_my_last_word(refund: Refund, user: User) -> list[tuple[str, Event]]:
     """What has happened since this person last took a step of it, oldest first; nothing where that is the newest."""
     events = list(refund.events.order_by("sequence"))
     mine = [event.sequence for event in events if event.actor_user_id == user.pk]
     newer = [event for event in events if mine and event.sequence > mine[-1]]
-    return [(STEP_WORDS.get(event.step, event.step.capitalize()), event) for event in newer]
+    return [(title_of(event), event) for event in newer]

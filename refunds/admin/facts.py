@@ -8,16 +8,15 @@ from django.urls import reverse
 
 from refunds import wording
 from refunds.models import Refund
-from refunds.models.refund import AWAITING
 
 
 def facts(refund: Refund) -> dict[str, Any]:
-    """`where` only while a person may have to look there."""
+    """`where` only for what was sent: before that there is nothing to find at the gateway."""
     return {
         "refund": refund,
         "payment": refund.payment,
         "original": refund,
         "details": wording.details(refund),
-        "where": wording.where_to_look(refund) if refund.status in AWAITING else None,
+        "where": wording.where_to_look(refund) if refund.sent_at else None,
         "back": reverse("admin:refunds_refund_change", args=(refund.pk,)),
     }

@@ -10,17 +10,18 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from unfold.decorators import display
 
 from refunds import limits, policy, services, wording
-from refunds.admin import disputes, intake, refund_all
+from refunds.admin import cockpit, disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.admin.forms import RequestForm
 from refunds.errors import RefundError
 from refunds.find import by_our_name
-from refunds.models import Event, Payment, Refund
+from refunds.models import Payment, Refund
 
 BADGES = {"captured": "info", "partially_refunded": "warning", "refunded": "success"}
 
@@ -90,14 +91,15 @@ class PaymentAdmin(Exports, OwnPage):
     # --- the page of one payment ---
 
     def page_context(self, request: DeskRequest, found: Payment) -> dict[str, Any]:
-        refunds = found.refunds.select_related("payment", "reason", "requested_by")
+        refunds = found.refunds.select_related("payment__account", "account", "reason", "requested_by", "retry_of")
         return {
             **facts(found),
-            "refunds": refunds,
+            **cockpit.journal(found),
+            **cockpit.customer(found, request.user),
+            "rows": cockpit.rows(refunds),
             "may_request": policy.may(request.user, policy.REQUEST),
             "why_not": why_not(found),
             "dispute_step": disputes.offered(found, request.user),
-            "events": Event.objects.filter(payment=found, refund=None),
         }
 
     # --- coming in, and being asked back ---
@@ -124,7 +126,7 @@ class PaymentAdmin(Exports, OwnPage):
             raise Http404
         if not self.has_view_permission(request, payment) or not policy.may(request.user, policy.REQUEST):
             raise PermissionDenied
-        form = RequestForm(request.POST or None, payment=payment)
+        form = RequestForm(request.POST or None, payment=payment, by=request.user)
         if request.method == "POST" and form.is_valid():
             try:
                 refund = services.request_refund(payment.pk, by=request.user, **form.order())
@@ -138,10 +140,11 @@ class PaymentAdmin(Exports, OwnPage):
             request,
             "admin/refunds/request.html",
             status=409 if form.errors else 200,
-            title="Request a refund",
+            title=_("Request a refund"),
             form=form,
             why_not=why_not(payment),
             left=services.left_today(request.user, limits.Act.REQUEST),
+            siblings=cockpit.siblings(payment),
             **facts(payment),
         )
 
@@ -152,31 +155,8 @@ def why_not(payment: Payment) -> str:
         policy.demand_refundable(payment)
     except RefundError as refusal:
         return str(refusal)
-    return "" if payment.free > 0 else "Nothing is free any more: all of it is refunded or spoken for."
+    return "" if payment.free > 0 else _("Nothing is free any more: all of it is refunded or spoken for.")
 
 
 def facts(payment: Payment) -> dict[str, Any]:
-    return {"payment": payment, "original": payment, "bar": bar(payment)}
-
-
-def bar(payment: Payment) -> list[dict[str, Any]]:
-    """Captured = refunded + in flight + waiting + free, each with its share in per mille."""
-    held = {"flight": 0, "waiting": 0}
-    for status, minor in payment.refunds.values_list("status", "amount"):
-        if status in ("requested", "returned", "approved"):
-            held["waiting"] += minor
-        elif status in ("sending", "unknown", "processing"):
-            held["flight"] += minor
-    parts = (
-        ("refunded", "refunded", payment.refunded),
-        ("in flight", "flight", held["flight"]),
-        ("waiting", "waiting", held["waiting"]),
-        ("free", "free", max(payment.free, 0)),
-    )
-    whole = max(payment.captured, payment.refunded + payment.held)
-    drawn, start = [], 0
-    for label, kind, minor in parts:
-        share = 1000 * minor // whole
-        drawn.append({"label": label, "kind": kind, "money": payment.money(minor), "start": start, "share": share})
-        start += share
-    return drawn
+    return {"payment": payment, "original": payment, "bar": cockpit.bar(payment)}

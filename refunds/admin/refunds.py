@@ -12,14 +12,16 @@ from django.http import Http404, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from unfold.decorators import display
 
 from refunds import policy, wording
-from refunds.admin import approvals, bulk, declarations, fresh, queue, reports, unknown
+from refunds.admin import approvals, bulk, declarations, fresh, pack, queue, reports, unknown
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.facts import facts
 from refunds.admin.filters import REFUND_FILTERS
+from refunds.admin.stages import stages
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
 from refunds.errors import RefundError
@@ -133,19 +135,25 @@ class RefundAdmin(Exports, OwnPage):
 
     def page_context(self, request: DeskRequest, found: Refund) -> dict[str, Any]:
         place = queue.place(found, request.user) if policy.may(request.user, policy.APPROVE) else None
+        steps, events = offered(found, request.user), list(found.events.order_by("sequence"))
         return {
             **facts(found),
-            "steps": offered(found, request.user),
-            "place": place,
+            **for_the_customer(request, found),
             **approvals.shown(found, request.user),
-            "next_step": "It waits for your decision." if place else wording.next_step(found),
+            **approvals.alike(found, request.user),
+            **declarations.shown(found, request.user),
+            "steps": steps,
+            "check": next((step for step in steps if step.name == "check"), None),
+            "place": place,
+            "next_step": _("It waits for your decision.") if place else wording.next_step(found),
+            "next_moment": wording.next_moment(found),
             "press_again": wording.press_again(found),
             "is_moving": is_moving(found),
-            "customer_sentence": wording.customer_sentence(found),
-            **declarations.shown(found, request.user),
-            "timeline": timeline(found, raw=policy.may(request.user, policy.RAW)),
+            "stages": stages(found, events),
+            "timeline": timeline(found, events, raw=policy.may(request.user, policy.RAW)),
             "siblings": found.payment.refunds.exclude(pk=found.pk).select_related("payment"),
-            "retries": found.retries.all(),
+            "may_pack": policy.may(request.user, policy.EXPORT),
+            "now": timezone.now(),
         }
 
     # --- its steps ---
@@ -157,6 +165,7 @@ class RefundAdmin(Exports, OwnPage):
             *declarations.urls(self),
             *unknown.urls(self),
             *reports.urls(self),
+            *pack.urls(self),
             *super().get_urls(),
         ]
 
@@ -188,6 +197,7 @@ class RefundAdmin(Exports, OwnPage):
             customer_sentence=wording.customer_sentence(refund),
             place=queue.place(refund, request.user) if step.decides else None,
             **(approvals.shown(refund, request.user) if step.decides else {}),
+            **(approvals.alike(refund, request.user) if step.decides else {}),
             **facts(refund),
         )
 
@@ -203,6 +213,17 @@ class RefundAdmin(Exports, OwnPage):
             messages.info(request, "Nothing else waits for your decision.")
             return redirect("admin:refunds_refund_changelist")
         return redirect("admin:refunds_refund_change", following.pk)
+
+
+def for_the_customer(request: DeskRequest, refund: Refund) -> dict[str, Any]:
+    """The sentence to copy, in the language that the address names; it is kept nowhere."""
+    language = wording.language_of(request.GET.get("say", ""))
+    return {
+        "customer_sentence": wording.customer_sentence(refund, language),
+        "language": language,
+        "languages": wording.languages(),
+        "says": language if "say" in request.GET else "",
+    }
 
 
 def is_moving(refund: Refund) -> bool:

@@ -2,6 +2,17 @@
 
 from refunds.history.chain import link
 from refunds.history.checkpoints import EXPORTED, set_checkpoint
-from refunds.history.verify import verify, verify_and_keep
+from refunds.history.proof import Seal, seals_over
+from refunds.history.verify import Verdict, verify, verify_and_keep, verify_payment
 
-__all__ = ["EXPORTED", "link", "set_checkpoint", "verify", "verify_and_keep"]
+__all__ = [
+    "EXPORTED",
+    "Seal",
+    "Verdict",
+    "link",
+    "seals_over",
+    "set_checkpoint",
+    "verify",
+    "verify_and_keep",
+    "verify_payment",
+]

@@ -63,6 +63,15 @@ def flaws(verdict: Verdict, log_lines: Iterable[str] = ()) -> Iterator[str]:
                 yield from _second_look(pk)
 
 
+def verify_payment(pk: int) -> Verdict:
+    """One payment and its refunds: their lines, and what is stored of them."""
+    verdict = Verdict()
+    for _, found in _flaws_of([pk], verdict):
+        if found:  # it may have moved between our looks
+            verdict.add(_second_look(pk))
+    return verdict
+
+
 def verify_and_keep(asked_by: int) -> Verification:
     """Look at everything for a person (the user's id), and keep what came of it for the page."""
     at = timezone.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -36,8 +37,12 @@ def request_refund(
     ticket: str = "",
     internal_note: str = "",
     retry_of: Refund | None = None,
+    not_the_same_as: Sequence[Refund] = (),
 ) -> Refund:
-    """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free."""
+    """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free.
+
+    `not_the_same_as` are refunds that it looks like and that the person has looked at; the journal names them.
+    """
     policy.demand(by, policy.REQUEST, _("request a refund"))
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
     policy.demand_in_scope(by, payment.account)
@@ -64,12 +69,14 @@ def request_refund(
     )
     demand_carried(refund, gateway)
     _open(refund)
-    _write_the_first_line(refund, by)
+    _write_the_first_line(refund, by, not_the_same_as)
     return _let_through(refund)
 
 
-def _write_the_first_line(refund: Refund, by: User) -> None:
+def _write_the_first_line(refund: Refund, by: User, not_the_same_as: Sequence[Refund]) -> None:
     money, again = refund.money, f"A new try after {refund.retry_of}." if refund.retry_of else ""
+    if others := ", ".join(other.number for other in not_the_same_as):
+        again += f"Not the same as {others}, says {by}."
     asked = {"amount": money.minor, "currency": money.currency, "ticket": refund.ticket}
     met = {"rule": str(refund.rule or ""), "approvals": refund.approvals_needed}
     text = f"{money} {money.currency}: {refund.reason}. {again}"

@@ -46,6 +46,11 @@ def tone(status: str) -> str:
 
 
 @register.filter
+def status_words(status: str) -> str:
+    return str(Status(status).label)
+
+
+@register.filter
 def mode(account: Account) -> str:
     """Sandbox or live, as a badge that is seen wherever money is spoken of."""
     return format_html('<span class="desk-mode {0}">{0}</span>', account.mode)

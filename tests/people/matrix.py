@@ -130,6 +130,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:refunds_refund_declare", "Declare the outcome", FINANCE, FINANCE, "proposes it"),
     Screen("admin:refunds_refund_confirm", "Confirm what was declared", FINANCE, FINANCE, "confirms it"),
     Screen("admin:refunds_refund_drop", "Drop what was declared", FINANCE, FINANCE, "drops it"),
+    Screen("admin:refunds_refund_pack", "The evidence pack of a refund", NO_POST, EXPORTS, "makes it"),
     Screen("admin:refunds_refund_evidence", "The evidence of a declaration", DESK, "mmmmxxxm>>"),
     # --- payments ---
     *model("refunds_payment", "Payments", DESK, page=NO_POST, adds=FINANCE),
