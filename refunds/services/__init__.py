@@ -17,6 +17,7 @@ from refunds.services.declare import (
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
+from refunds.services.duplicates import DUPLICATE_DAYS, duplicates_of, duplicates_of_wish, likely_duplicate
 from refunds.services.forget import forget_customer
 from refunds.services.identity import sync as sync_people
 from refunds.services.invite import invitation, send_invitation, why_no_mail
@@ -42,6 +43,7 @@ from refunds.services.unmatched import (
 )
 
 __all__ = [
+    "DUPLICATE_DAYS",
     "PREVIEW_DAYS",
     "Left",
     "Preview",
@@ -63,6 +65,8 @@ __all__ = [
     "dismiss_unmatched",
     "drop_change",
     "drop_proposal",
+    "duplicates_of",
+    "duplicates_of_wish",
     "end_delegation",
     "end_sessions",
     "fingerprint",
@@ -75,6 +79,7 @@ __all__ = [
     "left_of",
     "left_today",
     "let_in",
+    "likely_duplicate",
     "look_up_payment",
     "mark_disputed",
     "match_unmatched",
