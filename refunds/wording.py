@@ -10,6 +10,7 @@ from babel.numbers import format_decimal
 from django.db.models import QuerySet
 from django.utils import formats, timezone
 from django.utils.translation import get_language, to_locale
+from django.utils.translation import gettext as _
 
 from gateways.errors import Misconfigured
 from gateways.money import Money, exponent
@@ -18,6 +19,7 @@ from refunds.errors import NotRefundable
 from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
+from refunds.services.hold import clock, held_until
 from refunds.services.orders import gateway_for, order_of
 from refunds.services.send import obstacle
 from refunds.services.unmatched import why_no_name
@@ -90,6 +92,8 @@ def moment(when: datetime) -> str:
 
 def next_step(refund: Refund) -> str:
     """What happens next, and who has to do it."""
+    if until := held_until(refund):
+        return _("It is sent at %(at)s unless its approval is taken back.") % {"at": clock(until)}
     if refund.status == Status.APPROVED:
         return f"It waits: {why}" if (why := obstacle(refund)) else "A worker sends it as soon as one is free."
     if refund.status in AT_THE_GATEWAY and not refund.account.is_active:

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 
 from gateways.money import Money
-from refunds.admin import fresh
+from refunds.admin import fresh, results
 from refunds.admin.desk import DeskRequest, ReadOnly, seen_in, too_many
 from refunds.admin.steps import Step
 from refunds.errors import RefundError
@@ -42,8 +42,8 @@ def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], 
     text = request.POST.get("text", "")
     untyped = _untyped(request, refunds, step) if "confirmed" in request.POST else []
     if "confirmed" in request.POST and (text.strip() or not step.asks) and not untyped:
-        _do(request, refunds, step, text)
-        return None
+        done = [_taken(request, refund, step, text) for refund in refunds]
+        return results.shown(screen, request, step, [row for row in done if row])
     rows = [
         Row(refund, rehearse(partial(step.do, refund.pk, request.user, refund.version, "rehearsal")))
         for refund in refunds
@@ -96,19 +96,13 @@ def rehearse(step: Callable[[], object]) -> str:
     return ""
 
 
-def _do(request: DeskRequest, refunds: list[Refund], step: Step, text: str) -> None:
-    done: dict[str, list[str]] = {}
-    for refund in refunds:
-        seen = seen_in(request, f"seen_{refund.pk}")
-        if seen is None:
-            continue  # it was shown as skipped
-        try:
-            changed = step.do(refund.pk, request.user, seen, text)
-        except RefundError as refusal:
-            messages.error(request, f"{refund} ({refund.account.mode}): {refusal}")
-        else:
-            done.setdefault(step.told(changed), []).append(f"{refund} ({refund.account.mode})")
-    for told, names in done.items():
-        messages.success(request, f"{len(names)} done ({step.verb}), each {told}: {', '.join(names)}.")
-    if not done:
-        messages.warning(request, "Nothing was done.")
+def _taken(request: DeskRequest, refund: Refund, step: Step, text: str) -> results.Came | None:
+    """What became of one row; None for one that was shown as skipped."""
+    seen = seen_in(request, f"seen_{refund.pk}")
+    if seen is None:
+        return None
+    try:
+        changed = step.do(refund.pk, request.user, seen, text)
+    except RefundError as refusal:
+        return results.Came(refund.pk, False, str(refusal))
+    return results.Came(refund.pk, True, str(step.told(changed)), changed.version)

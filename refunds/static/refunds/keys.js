@@ -1,0 +1,26 @@
+"use strict";
+// Keys of a page: each one clicks the element that names it in data-key. Never while somebody types, never with a
+// modifier, never by holding a key down, and never a second time before the answer has come.
+(() => {
+  const PAUSE = 300; // milliseconds between two decisions: a key that bounces decides once
+  const DECIDED = "desk-decided-at";
+  let acted = false;
+  document.querySelectorAll(".desk-hints").forEach((hints) => (hints.hidden = false));
+  addEventListener("pageshow", () => (acted = false));
+  addEventListener("submit", () => (acted = true));
+  document.addEventListener("keydown", (event) => {
+    const { key, target } = event;
+    if (event.defaultPrevented || event.repeat || event.isComposing) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (target instanceof Element && target.closest("input, textarea, select, [contenteditable]")) return;
+    const found = [...document.querySelectorAll("[data-key]")].find((it) => it.dataset.key === key);
+    if (!found || acted || !found.offsetParent) return;
+    event.preventDefault();
+    if (found.tagName === "BUTTON") {
+      if (Date.now() - Number(sessionStorage.getItem(DECIDED)) < PAUSE) return;
+      sessionStorage.setItem(DECIDED, String(Date.now()));
+    }
+    acted = found.tagName !== "SUMMARY";
+    found.click();
+  });
+})();
