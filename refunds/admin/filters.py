@@ -5,6 +5,7 @@ What cannot be read is said, and lists nothing: nobody takes an unfiltered list 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any, cast
@@ -32,6 +33,7 @@ from refunds.models.refund import AT_THE_GATEWAY
 
 Rows = QuerySet[Refund]
 DECIDE = "decide"
+ISO_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})?", re.ASCII)
 NO_EMAIL = "-"  # customers of whom no e-mail address is known
 
 
@@ -135,7 +137,7 @@ class Attention(Asked):
 
 
 class Overdue(Asked):
-    title = gettext_lazy("overdue")
+    title = gettext_lazy("what is overdue")
     parameter_name = "overdue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -225,10 +227,9 @@ class Typed(SimpleListFilter):
         typed = self.typed()
         try:
             return rows.filter(self.asked(typed)) if any(typed.values()) else rows
-        except (ValueError, ValidationError) as wrong:
-            said = " ".join(wrong.messages) if isinstance(wrong, ValidationError) else str(wrong)
+        except ValueError as wrong:
             why = _("The filter “%(filter)s” cannot be read, so nothing is listed. %(why)s")
-            return refuse(request, rows, why % {"filter": self.title, "why": said})
+            return refuse(request, rows, why % {"filter": self.title, "why": wrong})
 
     def asked(self, typed: dict[str, str]) -> Q:
         raise AssertionError("every filter has its question")
@@ -252,8 +253,10 @@ class Days(Typed):
     field = ""
 
     def boxes(self) -> dict[str, tuple[str, dict[str, str]]]:
-        labels = (_("From"), _("To"))
-        return {name: (label, {"type": "date"}) for name, label in zip(self.parameters, labels, strict=True)}
+        labels = zip(self.parameters, (_("From"), _("To")), strict=True)
+        # A browser would empty its box of a date before a person could see what was wrong with it.
+        kinds = {name: "date" if ISO_DAY.fullmatch(typed) else "text" for name, typed in self.typed().items()}
+        return {name: (label, {"type": kinds[name]}) for name, label in labels}
 
     def asked(self, typed: dict[str, str]) -> Q:
         first, last = (_day(typed[name]) for name in self.parameters)
@@ -264,9 +267,12 @@ class Days(Typed):
 
 
 def _day(text: str) -> date | None:
-    day = forms.DateField(required=False).clean(text)
+    try:
+        day = forms.DateField(required=False).clean(text)
+    except ValidationError:
+        day = date.min
     if day and not 1970 <= day.year <= 9000:
-        raise ValueError(_("%(text)s is no day of ours.") % {"text": text})
+        raise ValueError(_("“%(typed)s” is no day. Write it like 2026-11-21.") % {"typed": text[:60]})
     return day
 
 

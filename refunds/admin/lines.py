@@ -26,7 +26,7 @@ from unfold.views import ChangeList
 from refunds import policy, risk, scope, services
 from refunds.admin import looking, queue
 from refunds.admin.desk import DeskRequest
-from refunds.admin.filters import Line, is_line
+from refunds.admin.filters import Line, Mine, is_line
 from refunds.admin.steps import STEPS
 from refunds.models import Approval, Refund, Status
 from refunds.services.hold import clock
@@ -72,6 +72,11 @@ class InOrder(ChangeList):
             return list(super().get_ordering(request, queryset))
         order = request.GET.get(Line.parameter_name) or queue.RISK
         return list(queue.ORDERS.get(order, queue.ORDERS[queue.RISK])[1])
+
+    def get_ordering_field_columns(self) -> dict[Any, Any]:
+        """Which columns are marked as sorted."""
+        in_line = self.filter_params.get(Mine.parameter_name) and not self.params.get(ORDER_VAR)
+        return {} if in_line else super().get_ordering_field_columns()
 
 
 def above_list(request: DeskRequest) -> dict[str, Any]:
@@ -125,14 +130,11 @@ def note_looks(page: Any, user: User) -> None:
 
 
 def signs_in_list(refund: Any) -> str:
-    """A cell of the line: why it stands here, since when it waits, and who else is looking."""
-    looks = getattr(refund, "looks", [])
-    said = _("%(who)s has been looking at it for %(time)s.")
-    lines = [
-        *risk.signs(refund),
-        _("waits for %(time)s") % {"time": timesince(refund.requested_at)},
-        *(said % {"who": look.who, "time": timesince(look.since)} for look in looks),
+    """A cell of the line: why it stands here, who else is looking, and since when it waits."""
+    said = [
+        *(("sign", sign) for sign in risk.signs(refund)),
+        *(("look", look.words) for look in getattr(refund, "looks", [])),
     ]
-    return format_html(
-        '<span class="desk-why">{}</span>', format_html_join("", "<span>{}</span>", ((it,) for it in lines))
-    )
+    waits = _("waits for %(time)s") % {"time": timesince(refund.requested_at)}
+    lines = format_html_join("", '<span class="{}">{}</span>', said)
+    return format_html('<span class="desk-why">{}<small>{}</small></span>', lines, waits)

@@ -13,6 +13,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 
 from refunds.models import Refund
 
@@ -25,6 +27,12 @@ class Look:
 
     who: str
     since: datetime
+
+    @property
+    def words(self) -> str:
+        if timezone.now() - self.since < timedelta(minutes=1):
+            return _("%(who)s began to look at it a moment ago.") % {"who": self.who}
+        return _("%(who)s has been looking at it for %(time)s.") % {"who": self.who, "time": timesince(self.since)}
 
 
 def look(refund: Refund, user: User) -> list[Look]:

@@ -110,7 +110,7 @@ class RefundAdmin(Exports, OwnPage):
 
     def changelist_view(self, request: DeskRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         page = super().changelist_view(request, {**lines.above_list(request), **(extra_context or {})})
-        if is_line(request):
+        if is_line(request) and policy.may(request.user, policy.APPROVE):
             lines.note_looks(page, request.user)
         return page
 
