@@ -10,7 +10,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpResponse
 
 from gateways.money import Money
@@ -31,14 +30,14 @@ class Row:
     why_not: str
 
 
-def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], step: Step) -> HttpResponse | None:
+def ask_or_do(screen: ReadOnly, request: DeskRequest, step: Step) -> HttpResponse | None:
     """The action's first POST shows the confirmation page, the second one does what that page showed."""
     if why := too_many(request, MOST_ROWS):
         messages.error(request, why)
         return None
     if step.needs_proof and (away := fresh.ask(request)):
         return away
-    refunds = list(picked.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
+    refunds = _picked(screen, request)
     text = request.POST.get("text", "")
     untyped = _untyped(request, refunds, step) if "confirmed" in request.POST else []
     if "confirmed" in request.POST and (text.strip() or not step.asks) and not untyped:
@@ -63,6 +62,13 @@ def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], 
         text=text,
         text_missing="confirmed" in request.POST and bool(step.asks) and not text.strip(),
     )
+
+
+def _picked(screen: ReadOnly, request: DeskRequest) -> list[Refund]:
+    """Also those that have left the filtered list since: each row that was picked is answered for."""
+    keys = [pk for pk in request.POST.getlist(ACTION_CHECKBOX_NAME) if pk.isascii() and pk.isdecimal()]
+    refunds = screen.get_queryset(request).filter(pk__in=keys)
+    return list(refunds.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
 
 
 def totals(amounts: Iterable[Money]) -> list[Money]:

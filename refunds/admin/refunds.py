@@ -131,27 +131,27 @@ class RefundAdmin(Exports, OwnPage):
 
     @admin.action(description=_lazy("Approve and send selected"), permissions=["approve"])
     def approve_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["approve"])
+        return bulk.ask_or_do(self, request, STEPS["approve"])
 
     @admin.action(description=_lazy("Send selected approved refunds now"), permissions=["approve"])
     def send_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["send"])
+        return bulk.ask_or_do(self, request, STEPS["send"])
 
     @admin.action(description=_lazy("Check selected with the gateway"), permissions=["sync"])
     def check_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["check"])
+        return bulk.ask_or_do(self, request, STEPS["check"])
 
     @admin.action(description=_lazy("Return…"), permissions=["approve"])
     def return_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["return"])
+        return bulk.ask_or_do(self, request, STEPS["return"])
 
     @admin.action(description=_lazy("Reject…"), permissions=["approve"])
     def reject_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["reject"])
+        return bulk.ask_or_do(self, request, STEPS["reject"])
 
     @admin.action(description=_lazy("Withdraw selected"), permissions=["request"])
     def withdraw_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["withdraw"])
+        return bulk.ask_or_do(self, request, STEPS["withdraw"])
 
     # --- the page of one refund ---
 
