@@ -238,7 +238,7 @@ class RefundAdmin(Exports, OwnPage):
         looking.leave(refund, request.user)
         if following := queue.next_after(refund, place, line):
             return self._to(request, following)
-        messages.info(request, _("Nothing else waits for your decision here."))
+        messages.info(request, _("Nothing else waits for your decision."))
         return redirect("admin:refunds_refund_changelist")
 
     def _to(self, request: DeskRequest, pk: int) -> HttpResponse:

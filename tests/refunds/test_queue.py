@@ -175,7 +175,7 @@ def test_a_decision_lands_on_the_next_one_of_the_same_line_and_says_what_was_don
     assert "<b>1 of 1</b>" in text
     assert 'data-key="j"' not in text
     done = client.post(f"{step(others[1], 'reject')}?{kept}", {"seen": 1, "text": "No."}, follow=True)
-    assert "Nothing else waits for your decision here." in words(done)
+    assert "Nothing else waits for your decision." in words(done)
     # Without a list behind it, the whole line is gone through.
     assert client.post(step(refunds[0], "approve"), {"seen": 1})["Location"] == page_of(refunds[1])
 

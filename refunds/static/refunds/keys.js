@@ -1,12 +1,12 @@
 "use strict";
 // Keys of a page: each one clicks the element that names it in data-key. Never while somebody types, never with a
-// modifier, never by holding a key down, and never a second time before the answer has come.
+// modifier, never by holding a key down, never a second time before the answer has come.
 (() => {
-  const PAUSE = 300; // milliseconds between two decisions: a key that bounces decides once
-  const DECIDED = "desk-decided-at";
+  const GLANCE = 250; // milliseconds: nobody decides on a page sooner, so a key that comes sooner was meant for the last
+  let shown = performance.now();
   let acted = false;
   document.querySelectorAll(".desk-hints").forEach((hints) => (hints.hidden = false));
-  addEventListener("pageshow", () => (acted = false));
+  addEventListener("pageshow", () => ([shown, acted] = [performance.now(), false]));
   addEventListener("submit", () => (acted = true));
   document.addEventListener("keydown", (event) => {
     const { key, target } = event;
@@ -16,10 +16,7 @@
     const found = [...document.querySelectorAll("[data-key]")].find((it) => it.dataset.key === key);
     if (!found || acted || !found.offsetParent) return;
     event.preventDefault();
-    if (found.tagName === "BUTTON") {
-      if (Date.now() - Number(sessionStorage.getItem(DECIDED)) < PAUSE) return;
-      sessionStorage.setItem(DECIDED, String(Date.now()));
-    }
+    if (found.tagName === "BUTTON" && performance.now() - shown < GLANCE) return;
     acted = found.tagName !== "SUMMARY";
     found.click();
   });
