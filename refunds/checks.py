@@ -14,12 +14,14 @@ from django.db import connections
 from gateways import registry
 from gateways.contract import Gateway
 from gateways.errors import Misconfigured
-from refunds import accounts, assumptions, guards
+from refunds import accounts, assumptions, guards, risk
+from refunds.errors import BadInput
 from refunds.models import Account, Refund
 
 SHORTEST_KEY, FEWEST_DIFFERENT = 50, 5  # what Django's own deployment check asks for
 SHORTEST_SECRET = 16
 SQLITE_SYNCHRONOUS_FULL = 2
+LONGEST_HOLD = 24 * 60 * 60
 SQLITE_SHORTEST_WAIT = 2000  # milliseconds
 
 
@@ -159,6 +161,19 @@ def check_lease(**kwargs: Any) -> list[Error]:
     return [
         Error(f"LEASE_SECONDS is too short for GATEWAY_DEADLINE_SECONDS: set {shortest} or more.", id="refunds.E015")
     ]
+
+
+@register(Tags.security)
+def check_decisions(**kwargs: Any) -> Iterator[Error]:
+    if not 0 <= settings.APPROVAL_HOLD_SECONDS <= LONGEST_HOLD:
+        yield Error(
+            f"Set APPROVAL_HOLD_SECONDS to between 0 and {LONGEST_HOLD}: 0 sends what is approved at once.",
+            id="refunds.E032",
+        )
+    try:
+        risk.sizes()
+    except BadInput as unreadable:
+        yield Error(str(unreadable), id="refunds.E033")
 
 
 @register(Tags.security)

@@ -38,6 +38,12 @@ def check_sessions(**kwargs: Any) -> Iterator[CheckMessage]:
             f"FRESH_LOGIN_MINUTES has to be 1 or more, and FRESH_LOGIN_AT_MOST_MINUTES between it and {LONGEST_FRESH}.",
             id="refunds.E023",
         )
+    elif not longest <= settings.FRESH_DECIDING_AT_MOST_MINUTES <= LONGEST_FRESH:
+        yield Error(
+            "FRESH_DECIDING_AT_MOST_MINUTES has to be between FRESH_LOGIN_AT_MOST_MINUTES and "
+            f"{LONGEST_FRESH}: it is for deciding on one refund after the other.",
+            id="refunds.E031",
+        )
     if not 1 <= settings.SESSION_IDLE_MINUTES <= LONGEST_IDLE or not 1 <= settings.SESSION_HOURS <= LONGEST_SESSION:
         yield Error(
             f"Set SESSION_IDLE_MINUTES to 1 to {LONGEST_IDLE}, and SESSION_HOURS to 1 to {LONGEST_SESSION}.",

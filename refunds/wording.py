@@ -21,6 +21,7 @@ from refunds.errors import NotRefundable
 from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
+from refunds.services.hold import clock, held_until
 from refunds.services.orders import gateway_for, order_of
 from refunds.services.send import obstacle
 from refunds.services.unmatched import why_no_name
@@ -118,6 +119,8 @@ def moment(when: datetime) -> str:
 
 def next_step(refund: Refund) -> str:
     """What happens next, and who has to do it."""
+    if until := held_until(refund):
+        return _("It is sent at %(at)s unless its approval is taken back.") % {"at": clock(until)}
     if refund.status == Status.APPROVED and (why := obstacle(refund)):
         return _("It waits: %(why)s") % {"why": why}
     if refund.status in AT_THE_GATEWAY and not refund.account.is_active:

@@ -50,6 +50,11 @@ SECOND_FACTOR = ENV.str("SECOND_FACTOR", default="optional" if DEBUG else "requi
 ACCEPT_OPTIONAL_SECOND_FACTOR = ENV.bool("ACCEPT_OPTIONAL_SECOND_FACTOR", default=False)
 FRESH_LOGIN_MINUTES = ENV.int("FRESH_LOGIN_MINUTES", default=5)
 FRESH_LOGIN_AT_MOST_MINUTES = ENV.int("FRESH_LOGIN_AT_MOST_MINUTES", default=15)
+# For deciding on one refund after the other. Who has set the one above by hand has not agreed to a longer one.
+FRESH_DECIDING_AT_MOST_MINUTES = ENV.int(
+    "FRESH_DECIDING_AT_MOST_MINUTES",
+    default=FRESH_LOGIN_AT_MOST_MINUTES if "FRESH_LOGIN_AT_MOST_MINUTES" in ENV.ENVIRON else 60,
+)
 MFA_ADAPTER = "refunds_site.second_factor.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {

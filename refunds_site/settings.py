@@ -150,7 +150,14 @@ POLL_PACE = ENV.float("POLL_PACE", default=1.0)
 # --- Approvals and allowances ---
 
 APPROVAL_DAYS = ENV.int("APPROVAL_DAYS", default=7)  # an approval that was not sent by then has to be given again
+# So long after its last approval a refund is not sent, and the approval can be taken back by one click.
+APPROVAL_HOLD_SECONDS = ENV.int("APPROVAL_HOLD_SECONDS", default=0)
 BULK_TYPED_TOTAL = ENV.int("BULK_TYPED_TOTAL", default=1000)  # in major units, from which a bulk total is typed
+# currency:amount in major units, from which a refund stands high in the line of decisions; ten times it, higher still
+LARGE_REFUNDS = ENV.list(
+    "LARGE_REFUNDS",
+    default=["EUR:500", "USD:500", "GBP:500", "PLN:2000", "BRL:2500", "INR:40000", "JPY:80000", "KWD:150"],
+)
 ALLOWANCES_REQUIRED = ENV.bool("ALLOWANCES_REQUIRED", default=False)  # without a row, a person may ask for nothing
 
 # --- Targets: what the first page calls late ---

@@ -10,11 +10,10 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpResponse
 
 from gateways.money import Money
-from refunds.admin import fresh
+from refunds.admin import fresh, results
 from refunds.admin.desk import DeskRequest, ReadOnly, seen_in, too_many
 from refunds.admin.steps import Step
 from refunds.errors import RefundError
@@ -31,19 +30,19 @@ class Row:
     why_not: str
 
 
-def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], step: Step) -> HttpResponse | None:
+def ask_or_do(screen: ReadOnly, request: DeskRequest, step: Step) -> HttpResponse | None:
     """The action's first POST shows the confirmation page, the second one does what that page showed."""
     if why := too_many(request, MOST_ROWS):
         messages.error(request, why)
         return None
     if step.needs_proof and (away := fresh.ask(request)):
         return away
-    refunds = list(picked.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
+    refunds = _picked(screen, request)
     text = request.POST.get("text", "")
     untyped = _untyped(request, refunds, step) if "confirmed" in request.POST else []
     if "confirmed" in request.POST and (text.strip() or not step.asks) and not untyped:
-        _do(request, refunds, step, text)
-        return None
+        done = [_taken(request, refund, step, text) for refund in refunds]
+        return results.shown(screen, request, step, [row for row in done if row])
     rows = [
         Row(refund, rehearse(partial(step.do, refund.pk, request.user, refund.version, "rehearsal")))
         for refund in refunds
@@ -63,6 +62,13 @@ def ask_or_do(screen: ReadOnly, request: DeskRequest, picked: QuerySet[Refund], 
         text=text,
         text_missing="confirmed" in request.POST and bool(step.asks) and not text.strip(),
     )
+
+
+def _picked(screen: ReadOnly, request: DeskRequest) -> list[Refund]:
+    """Also those that have left the filtered list since: each row that was picked is answered for."""
+    keys = [pk for pk in request.POST.getlist(ACTION_CHECKBOX_NAME) if pk.isascii() and pk.isdecimal()]
+    refunds = screen.get_queryset(request).filter(pk__in=keys)
+    return list(refunds.select_related("payment", "account", "reason", "requested_by").order_by("requested_at", "pk"))
 
 
 def totals(amounts: Iterable[Money]) -> list[Money]:
@@ -96,19 +102,13 @@ def rehearse(step: Callable[[], object]) -> str:
     return ""
 
 
-def _do(request: DeskRequest, refunds: list[Refund], step: Step, text: str) -> None:
-    done: dict[str, list[str]] = {}
-    for refund in refunds:
-        seen = seen_in(request, f"seen_{refund.pk}")
-        if seen is None:
-            continue  # it was shown as skipped
-        try:
-            changed = step.do(refund.pk, request.user, seen, text)
-        except RefundError as refusal:
-            messages.error(request, f"{refund} ({refund.account.mode}): {refusal}")
-        else:
-            done.setdefault(step.told(changed), []).append(f"{refund} ({refund.account.mode})")
-    for told, names in done.items():
-        messages.success(request, f"{len(names)} done ({step.verb}), each {told}: {', '.join(names)}.")
-    if not done:
-        messages.warning(request, "Nothing was done.")
+def _taken(request: DeskRequest, refund: Refund, step: Step, text: str) -> results.Came | None:
+    """What became of one row; None for one that was shown as skipped."""
+    seen = seen_in(request, f"seen_{refund.pk}")
+    if seen is None:
+        return None
+    try:
+        changed = step.do(refund.pk, request.user, seen, text)
+    except RefundError as refusal:
+        return results.Came(refund.pk, False, str(refusal))
+    return results.Came(refund.pk, True, str(step.told(changed)), changed.version)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -38,7 +39,8 @@ class NoGuessing:
         fields = (
             one[0] if isinstance(one, tuple) else one for one in filters
         )  # a field, maybe with a class of its own
-        offered = {getattr(field, "parameter_name", field) for field in fields}
+        several = [getattr(field, "parameters", (getattr(field, "parameter_name", field),)) for field in fields]
+        offered = {name for names in several for name in names}
         endings = ("", "__exact", "__id__exact", "__isnull")
         return lookup in {f"{name}{ending}" for name in offered for ending in endings}
 
@@ -77,6 +79,8 @@ class ReadOnly(NoGuessing, ModelAdmin):
                 ),
             )
             return redirect(request.path)
+        if request.method == "GET" and ERROR_FLAG in request.GET:
+            messages.error(request, _("That address asks for something this list cannot read, so it shows everything."))
         return super().changelist_view(request, extra_context)
 
     # Rights that Django asks for by the names in `permissions=` of an action.

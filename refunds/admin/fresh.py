@@ -1,6 +1,7 @@
 """Fresh authentication: whoever decides about money has proved a moment ago who they are.
 
-Logging in counts. Each deciding act extends it, until FRESH_LOGIN_AT_MOST_MINUTES after the proof itself.
+Logging in counts. Each deciding act extends it, until FRESH_LOGIN_AT_MOST_MINUTES after the proof itself; who decides
+on one refund after the other, until FRESH_DECIDING_AT_MOST_MINUTES after it (docs/decisions/0015).
 A request that comes too late waits in the session, is done after the proof, and so loses nothing.
 """
 
@@ -31,9 +32,12 @@ WAITS_AT_MOST = 10 * 60  # seconds that a request waits for the proof
 View = Callable[..., HttpResponse]
 
 
-def ask(request: HttpRequest) -> HttpResponse | None:
-    """Where this person proves who they are before this request is done; None when they just did."""
-    if not is_fresh(request):
+def ask(request: HttpRequest, *, one_by_one: bool = False) -> HttpResponse | None:
+    """Where this person proves who they are before this request is done; None when they just did.
+
+    `one_by_one`: it decides on one refund, which a person has looked at.
+    """
+    if not is_fresh(request, one_by_one=one_by_one):
         return _suspend(request) if request.method == "POST" else lead(request, request.get_full_path())
     if request.method == "POST":
         request.session[ACTED] = time.time()
@@ -51,13 +55,11 @@ def needed(view: View) -> View:
     return asked
 
 
-def is_fresh(request: HttpRequest) -> bool:
+def is_fresh(request: HttpRequest, *, one_by_one: bool = False) -> bool:
     now, proved = time.time(), proved_at(request)
     latest = max(proved, request.session.get(ACTED, 0.0))
-    return (
-        0 <= now - proved <= settings.FRESH_LOGIN_AT_MOST_MINUTES * 60
-        and 0 <= now - latest <= settings.FRESH_LOGIN_MINUTES * 60
-    )
+    at_most = settings.FRESH_DECIDING_AT_MOST_MINUTES if one_by_one else settings.FRESH_LOGIN_AT_MOST_MINUTES
+    return 0 <= now - proved <= at_most * 60 and 0 <= now - latest <= settings.FRESH_LOGIN_MINUTES * 60
 
 
 def proved_at(request: HttpRequest) -> float:

@@ -1,22 +1,39 @@
-"""The line of refunds that wait for a decision, oldest first, as one approver sees it."""
+"""The line of refunds that wait for a decision, as one approver sees it: the gravest first, or the longest waiting."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_lazy as _
 
-from refunds import scope
+from refunds import risk, scope
 from refunds.models import Approval, Refund, Status
+
+RISK, WAITING = "risk", "waiting"
+ORDERS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    RISK: (_("Risk first"), ("-risk", "requested_at", "pk")),
+    WAITING: (_("Longest waiting first"), ("requested_at", "pk")),
+}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Place `number` of `total` in the line."""
+    """Place `number` of `total` in the line; `rest` are the others, beginning with the next one, round past the end."""
 
     number: int
     total: int
+    rest: tuple[int, ...]
+
+    @property
+    def after(self) -> int | None:
+        return self.rest[0] if self.rest else None
+
+    @property
+    def before(self) -> int | None:
+        return self.rest[-1] if self.rest else None
 
 
 def waiting_for(user: User) -> QuerySet[Refund]:
@@ -26,19 +43,22 @@ def waiting_for(user: User) -> QuerySet[Refund]:
     return waiting.exclude(Exists(own)).order_by("requested_at", "pk")
 
 
-def place(refund: Refund, user: User) -> Place | None:
-    """Where the refund stands in this person's line, None when it is not in it."""
-    line = waiting_for(user)
-    if not line.filter(pk=refund.pk).exists():
+def in_line(user: User, order: str = RISK) -> QuerySet[Refund]:
+    """All that waits for this person, in one of the two orders."""
+    return risk.judged(waiting_for(user), user).order_by(*ORDERS[order][1])
+
+
+def place(refund: Refund, line: QuerySet[Refund]) -> Place | None:
+    """Where the refund stands in this line, None when it is not in it."""
+    keys = list(line.values_list("pk", flat=True))
+    if refund.pk not in keys:
         return None
-    return Place(line.filter(_before(refund)).count() + 1, line.count())
+    at = keys.index(refund.pk)
+    return Place(at + 1, len(keys), (*keys[at + 1 :], *keys[:at]))
 
 
-def next_after(refund: Refund, user: User) -> Refund | None:
-    """The next one to decide; past the end the line begins again."""
-    line = waiting_for(user).exclude(pk=refund.pk)
-    return line.exclude(_before(refund)).first() or line.first()
-
-
-def _before(refund: Refund) -> Q:
-    return Q(requested_at__lt=refund.requested_at) | Q(requested_at=refund.requested_at, pk__lt=refund.pk)
+def next_after(refund: Refund, place: Place | None, line: QuerySet[Refund]) -> int | None:
+    """Who came after it a moment ago and still waits, or whoever is first by now."""
+    waiting = list(line.exclude(pk=refund.pk).values_list("pk", flat=True))
+    still = set(waiting)
+    return next((pk for pk in (place.rest if place else waiting) if pk in still), None) or next(iter(waiting), None)

@@ -10,17 +10,31 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from unfold.decorators import display
 
-from refunds import policy, wording
-from refunds.admin import approvals, bulk, declarations, fresh, pack, queue, reports, unknown
+from refunds import policy, risk, wording
+from refunds.admin import (
+    approvals,
+    bulk,
+    declarations,
+    fresh,
+    groups,
+    lines,
+    looking,
+    pack,
+    queue,
+    reports,
+    results,
+    unknown,
+)
 from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.facts import facts
-from refunds.admin.filters import REFUND_FILTERS
+from refunds.admin.filters import REFUND_FILTERS, is_line
 from refunds.admin.stages import stages
 from refunds.admin.steps import STEPS, Step, offered
 from refunds.admin.timeline import timeline
@@ -59,7 +73,10 @@ class RefundAdmin(Exports, OwnPage):
         "ticket",
         "payment__customer_name",
     )
-    search_help_text = "Our number, order, e-mail, ticket, or any id of the gateway"
+    search_help_text = _lazy("Our number, order, e-mail, ticket, or any id of the gateway")
+    list_before_template = "admin/refunds/refund_list_before.html"
+    list_filter_submit = True
+    show_facets = admin.ShowFacets.NEVER
     actions = (
         "approve_selected",
         "send_selected",
@@ -71,30 +88,34 @@ class RefundAdmin(Exports, OwnPage):
 
     # --- the list ---
 
-    @display(description="Number")
+    @display(description=_lazy("Number"))
     def shown_number(self, refund: Refund) -> str:
         return with_mode(refund.number, refund.account)
 
-    @display(description="Amount", ordering="amount")
+    @display(description=_lazy("Amount"), ordering="amount")
     def shown_amount(self, refund: Refund) -> str:
         return wording.amount(refund.money)
 
-    @display(description="Status", ordering="status", label=LABELS)
+    @display(description=_lazy("Status"), ordering="status", label=LABELS)
     def shown_status(self, refund: Refund) -> tuple[str, str]:
         words = refund.get_status_display()
-        return ("attention", f"{words} · look at it") if refund.needs_attention else (refund.status, words)
+        return (
+            ("attention", _("%(status)s · look at it") % {"status": words})
+            if refund.needs_attention
+            else (refund.status, words)
+        )
 
-    @display(description="Customer", ordering="payment__customer_email")
+    @display(description=_lazy("Customer"), ordering="payment__customer_email")
     def shown_customer(self, refund: Refund) -> str:
         return two_lines(refund.payment.customer_name, refund.payment.customer_email)
 
-    @display(description="Payment", ordering="payment__order")
+    @display(description=_lazy("Payment"), ordering="payment__order")
     def shown_payment(self, refund: Refund) -> str:
         return two_lines(refund.payment.order or refund.payment.reference, str(refund.account))
 
-    @display(description="Asked by", ordering="requested_at")
+    @display(description=_lazy("Asked by"), ordering="requested_at")
     def shown_request(self, refund: Refund) -> str:
-        return two_lines(str(refund.requested_by or "made at the gateway"), wording.moment(refund.requested_at))
+        return two_lines(str(refund.requested_by or _("made at the gateway")), wording.moment(refund.requested_at))
 
     def get_search_results(
         self, request: DeskRequest, queryset: QuerySet[Refund], search_term: str
@@ -102,49 +123,70 @@ class RefundAdmin(Exports, OwnPage):
         found, duplicates = super().get_search_results(request, queryset, search_term)
         return found | queryset.filter(by_our_name(search_term)), duplicates
 
+    def changelist_view(self, request: DeskRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        page = super().changelist_view(request, {**lines.above_list(request), **(extra_context or {})})
+        if is_line(request) and policy.may(request.user, policy.APPROVE):
+            lines.note_looks(page, request.user)
+        return page
+
+    def get_changelist(self, request: DeskRequest, **kwargs: Any) -> type[lines.InOrder]:
+        return lines.InOrder
+
+    def get_list_display(self, request: DeskRequest) -> tuple[str, ...]:
+        """In the line of decisions, why each stands there and who looks at it, instead of a status they all have."""
+        if not is_line(request):
+            return self.list_display
+        return tuple("shown_signs" if name == "shown_status" else name for name in self.list_display)
+
+    @display(description=_lazy("Why here"))
+    def shown_signs(self, refund: Any) -> str:
+        return lines.signs_in_list(refund)
+
     # --- the actions ---
 
-    @admin.action(description="Approve and send selected", permissions=["approve"])
+    @admin.action(description=_lazy("Approve and send selected"), permissions=["approve"])
     def approve_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["approve"])
+        return bulk.ask_or_do(self, request, STEPS["approve"])
 
-    @admin.action(description="Send selected approved refunds now", permissions=["approve"])
+    @admin.action(description=_lazy("Send selected approved refunds now"), permissions=["approve"])
     def send_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["send"])
+        return bulk.ask_or_do(self, request, STEPS["send"])
 
-    @admin.action(description="Check selected with the gateway", permissions=["sync"])
+    @admin.action(description=_lazy("Check selected with the gateway"), permissions=["sync"])
     def check_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["check"])
+        return bulk.ask_or_do(self, request, STEPS["check"])
 
-    @admin.action(description="Return…", permissions=["approve"])
+    @admin.action(description=_lazy("Return…"), permissions=["approve"])
     def return_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["return"])
+        return bulk.ask_or_do(self, request, STEPS["return"])
 
-    @admin.action(description="Reject…", permissions=["approve"])
+    @admin.action(description=_lazy("Reject…"), permissions=["approve"])
     def reject_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["reject"])
+        return bulk.ask_or_do(self, request, STEPS["reject"])
 
-    @admin.action(description="Withdraw selected", permissions=["request"])
+    @admin.action(description=_lazy("Withdraw selected"), permissions=["request"])
     def withdraw_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
-        return bulk.ask_or_do(self, request, queryset, STEPS["withdraw"])
+        return bulk.ask_or_do(self, request, STEPS["withdraw"])
 
     # --- the page of one refund ---
 
     def get_queryset(self, request: DeskRequest) -> QuerySet[Refund]:
-        return super().get_queryset(request).select_related(*self.list_select_related, "retry_of")
+        refunds = super().get_queryset(request).select_related(*self.list_select_related, "retry_of")
+        return risk.judged(refunds, request.user) if is_line(request) else refunds
 
     def page_context(self, request: DeskRequest, found: Refund) -> dict[str, Any]:
-        place = queue.place(found, request.user) if policy.may(request.user, policy.APPROVE) else None
+        deciding = lines.shown(self, request, found)
+        place = deciding["place"]
         steps, events = offered(found, request.user), list(found.events.order_by("sequence"))
         return {
             **facts(found),
+            **deciding,
             **for_the_customer(request, found),
             **approvals.shown(found, request.user),
             **approvals.alike(found, request.user),
             **declarations.shown(found, request.user),
-            "steps": steps,
+            "steps": [step for step in steps if step.name not in deciding["at_hand"]],
             "check": next((step for step in steps if step.name == "check"), None),
-            "place": place,
             "next_step": _("It waits for your decision.") if place else wording.next_step(found),
             "next_moment": wording.next_moment(found),
             "press_again": wording.press_again(found),
@@ -162,6 +204,8 @@ class RefundAdmin(Exports, OwnPage):
         own = self.admin_site.admin_view(self.step_view)
         return [
             path("<int:pk>/step/<slug:name>/", own, name="refunds_refund_step"),
+            *groups.urls(self),
+            *results.urls(self),
             *declarations.urls(self),
             *unknown.urls(self),
             *reports.urls(self),
@@ -177,7 +221,7 @@ class RefundAdmin(Exports, OwnPage):
             raise Http404
         if not self.has_view_permission(request, refund) or not step.allows(refund, request.user):
             raise PermissionDenied
-        if step.needs_proof and (away := fresh.ask(request)):
+        if step.needs_proof and (away := fresh.ask(request, one_by_one=True)):
             return away
         if request.method == "POST":
             return self._take(request, refund, step)
@@ -190,12 +234,13 @@ class RefundAdmin(Exports, OwnPage):
             request,
             "admin/refunds/step.html",
             status=409 if refusal else 200,
-            title=f"{step.verb}: {refund}",
+            title=_("%(verb)s: %(refund)s") % {"verb": step.verb, "refund": refund},
             step=step,
             refusal=refusal,
             text=text,
             customer_sentence=wording.customer_sentence(refund),
-            place=queue.place(refund, request.user) if step.decides else None,
+            place=queue.place(refund, lines.line(self, request)) if step.decides else None,
+            keep=lines.keep(self, request),
             **(approvals.shown(refund, request.user) if step.decides else {}),
             **(approvals.alike(refund, request.user) if step.decides else {}),
             **facts(refund),
@@ -203,16 +248,26 @@ class RefundAdmin(Exports, OwnPage):
 
     def _take(self, request: DeskRequest, refund: Refund, step: Step) -> HttpResponse:
         text, seen = request.POST.get("text", ""), seen_in(request, "seen")
+        line = lines.line(self, request)
+        place = queue.place(refund, line) if step.decides else None
         try:
             changed = step.do(refund.pk, request.user, -1 if seen is None else seen, text)
         except RefundError as refusal:
             return self._ask(request, self.get_object(request, str(refund.pk)), step, str(refusal), text)
-        messages.success(request, f"{changed} {step.told(changed)} ({changed.account.mode}).")
-        following = queue.next_after(refund, request.user) if step.decides else changed
-        if following is None:
-            messages.info(request, "Nothing else waits for your decision.")
-            return redirect("admin:refunds_refund_changelist")
-        return redirect("admin:refunds_refund_change", following.pk)
+        said = _("%(refund)s of %(amount)s %(became)s (%(mode)s).")
+        told = {"refund": changed, "amount": wording.amount(changed.money), "became": step.told(changed)}
+        messages.success(request, said % {**told, "mode": changed.account.mode})
+        if not step.decides:
+            return self._to(request, changed.pk)
+        looking.leave(refund, request.user)
+        if following := queue.next_after(refund, place, line):
+            return self._to(request, following)
+        messages.info(request, _("Nothing else waits for your decision."))
+        return redirect("admin:refunds_refund_changelist")
+
+    def _to(self, request: DeskRequest, pk: int) -> HttpResponse:
+        """To the page of a refund, in the same line."""
+        return redirect(reverse("admin:refunds_refund_change", args=(pk,)) + lines.keep(self, request))
 
 
 def for_the_customer(request: DeskRequest, refund: Refund) -> dict[str, Any]:

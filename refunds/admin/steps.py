@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from refunds import policy, services
 from refunds.models import Refund, Status
 from refunds.models.refund import AWAITING
+from refunds.services.hold import clock, held_until
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise as Words
 
 ANY_SENT = frozenset(
     {Status.UNKNOWN, Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.REVERSED, Status.WITHDRAWN}
@@ -24,14 +31,14 @@ class Step:
     """
 
     name: str
-    label: str
+    label: Words
     right: str
     statuses: frozenset[Status]
     whose: str  # "others", "own" or "any"
-    explains: str
+    explains: Words
     do: Callable[[int, User, int, str], Refund]
-    done: str
-    asks: str = ""
+    done: Words
+    asks: Words = ""
     tone: str = "plain"
     decides: bool = False
     types_total: bool = False  # a person types the total of a large selection
@@ -53,9 +60,11 @@ class Step:
 
     def told(self, changed: Refund) -> str:
         """What the person reads afterwards."""
+        if until := held_until(changed):
+            return _("is approved, and is sent at %(at)s unless it is taken back") % {"at": clock(until)}
         if self.types_total and changed.status == Status.REQUESTED:
-            return "has your approval; another person has to approve it as well"
-        return self.done
+            return _("has your approval; another person has to approve it as well")
+        return str(self.done)
 
     @property
     def needs_proof(self) -> bool:
@@ -65,7 +74,7 @@ class Step:
     @property
     def verb(self) -> str:
         """The label of the button that really does it."""
-        return self.label.rstrip("…")
+        return str(self.label).rstrip("…")
 
 
 STEPS: dict[str, Step] = {
@@ -73,145 +82,145 @@ STEPS: dict[str, Step] = {
     for step in (
         Step(
             "approve",
-            "Approve and send",
+            _lazy("Approve and send"),
             policy.APPROVE,
             frozenset({Status.REQUESTED}),
             "others",
-            "The refund is sent to the gateway as soon as everybody needed has approved it.",
+            _lazy("The refund is sent to the gateway as soon as everybody needed has approved it."),
             lambda pk, user, seen, text: services.approve_refund(pk, user, seen=seen),
-            "is approved",
+            _lazy("is approved"),
             tone="primary",
             decides=True,
             types_total=True,
         ),
         Step(
             "return",
-            "Return…",
+            _lazy("Return…"),
             policy.APPROVE,
             frozenset({Status.REQUESTED}),
             "others",
-            "The refund goes back to the requester, who answers and resubmits it. The amount stays held.",
+            _lazy("The refund goes back to the requester, who answers and resubmits it. The amount stays held."),
             lambda pk, user, seen, text: services.return_refund(pk, user, text, seen=seen),
-            "went back to the requester",
-            asks="What do you need to know?",
+            _lazy("went back to the requester"),
+            asks=_lazy("What do you need to know?"),
             decides=True,
         ),
         Step(
             "reject",
-            "Reject…",
+            _lazy("Reject…"),
             policy.APPROVE,
             frozenset({Status.REQUESTED}),
             "others",
-            "The refund ends here and the amount is free again. The requester reads your reason.",
+            _lazy("The refund ends here and the amount is free again. The requester reads your reason."),
             lambda pk, user, seen, text: services.reject_refund(pk, user, text, seen=seen),
-            "is rejected",
-            asks="Why not?",
+            _lazy("is rejected"),
+            asks=_lazy("Why not?"),
             tone="danger",
             decides=True,
         ),
         Step(
             "unapprove",
-            "Take the approval back…",
+            _lazy("Take the approval back…"),
             policy.APPROVE,
             frozenset({Status.APPROVED}),
             "others",
-            "The refund waits for a decision again. This works until a worker has taken it.",
+            _lazy("The refund waits for a decision again. This works until a worker has taken it."),
             lambda pk, user, seen, text: services.unapprove_refund(pk, user, text, seen=seen),
-            "waits for a decision again",
-            asks="Why do you take it back?",
+            _lazy("waits for a decision again"),
+            asks=_lazy("Why do you take it back?"),
         ),
         Step(
             "send",
-            "Send now",
+            _lazy("Send now"),
             policy.APPROVE,
             frozenset({Status.APPROVED}),
             "any",
-            "An approved refund that waits is tried at once.",
+            _lazy("An approved refund that waits is tried at once."),
             lambda pk, user, seen, text: services.send_now(pk, user, seen=seen),
-            "is tried at once",
+            _lazy("is tried at once"),
         ),
         Step(
             "check",
-            "Check with the gateway",
+            _lazy("Check with the gateway"),
             policy.SYNC,
             ANY_SENT,
             "any",
-            "The gateway is asked what became of it.",
+            _lazy("The gateway is asked what became of it."),
             lambda pk, user, seen, text: services.check_refund(pk, user),
-            "is being asked about",
+            _lazy("is being asked about"),
             when=lambda refund: not services.why_no_check(refund),
         ),
         Step(
             "found",
-            "I found it there…",
+            _lazy("I found it there…"),
             policy.DECLARE,
             frozenset({Status.UNKNOWN}),
             "others",
-            "The gateway is asked about the refund by that reference, and its answer says what became of it.",
+            _lazy("The gateway is asked about the refund by that reference, and its answer says what became of it."),
             lambda pk, user, seen, text: services.name_reference(pk, user, text, seen=seen),
-            "is looked up under that reference",
-            asks="The reference that the gateway shows for it",
+            _lazy("is looked up under that reference"),
+            asks=_lazy("The reference that the gateway shows for it"),
             one_line=True,
             when=lambda refund: not services.why_no_name(refund),
         ),
         Step(
             "resubmit",
-            "Answer and resubmit…",
+            _lazy("Answer and resubmit…"),
             policy.REQUEST,
             frozenset({Status.RETURNED}),
             "own",
-            "Your answer goes to the approvers with the refund.",
+            _lazy("Your answer goes to the approvers with the refund."),
             lambda pk, user, seen, text: services.resubmit_refund(pk, user, text, seen=seen),
-            "waits for a decision again",
-            asks="Your answer",
+            _lazy("waits for a decision again"),
+            asks=_lazy("Your answer"),
             tone="primary",
         ),
         Step(
             "withdraw",
-            "Withdraw",
+            _lazy("Withdraw"),
             policy.REQUEST,
             frozenset({Status.REQUESTED, Status.RETURNED, Status.APPROVED}),
             "own",
-            "The refund ends here and the amount is free again.",
+            _lazy("The refund ends here and the amount is free again."),
             lambda pk, user, seen, text: services.withdraw_refund(pk, user, seen=seen),
-            "is withdrawn",
+            _lazy("is withdrawn"),
             tone="danger",
         ),
         Step(
             "cancel",
-            "Cancel at the gateway",
+            _lazy("Cancel at the gateway"),
             policy.REQUEST,
             AWAITING,
             "any",
-            "The gateway is asked to cancel it. If it has begun to pay by then, the refund goes on as before.",
+            _lazy("The gateway is asked to cancel it. If it has begun to pay by then, the refund goes on as before."),
             lambda pk, user, seen, text: services.ask_to_cancel(pk, user, seen=seen),
-            "is being cancelled at the gateway",
+            _lazy("is being cancelled at the gateway"),
             tone="danger",
             right_for_others=policy.DECLARE,
             when=lambda refund: not services.why_no_cancel(refund),
         ),
         Step(
             "retry",
-            "Try again as a new refund",
+            _lazy("Try again as a new refund"),
             policy.REQUEST,
             frozenset({Status.FAILED, Status.REVERSED}),
             "any",
-            "A new refund of the same amount and reason is requested; somebody else has to approve it.",
+            _lazy("A new refund of the same amount and reason is requested; somebody else has to approve it."),
             lambda pk, user, seen, text: services.retry_refund(pk, user, seen=seen),
-            "waits for a decision",
+            _lazy("waits for a decision"),
             tone="primary",
             when=lambda refund: refund.reason_id is not None,
         ),
         Step(
             "attend",
-            "I have looked at it…",
+            _lazy("I have looked at it…"),
             policy.DECLARE,
             frozenset(Status),
             "any",
-            "The call for attention is answered with your note. No status changes.",
+            _lazy("The call for attention is answered with your note. No status changes."),
             lambda pk, user, seen, text: services.clear_attention(pk, user, text, seen=seen),
-            "is marked as looked at",
-            asks="What did you find?",
+            _lazy("is marked as looked at"),
+            asks=_lazy("What did you find?"),
             when=lambda refund: bool(refund.needs_attention),
         ),
     )

@@ -19,6 +19,7 @@ from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.duplicates import DUPLICATE_DAYS, duplicates_of, duplicates_of_wish, likely_duplicate
 from refunds.services.forget import forget_customer
+from refunds.services.hold import held_until, hold_time
 from refunds.services.identity import sync as sync_people
 from refunds.services.invite import invitation, send_invitation, why_no_mail
 from refunds.services.let_in import let_in
@@ -74,6 +75,8 @@ __all__ = [
     "gateways_by_hand",
     "hear_knock",
     "hear_webhook",
+    "held_until",
+    "hold_time",
     "invitation",
     "is_made_by_hand",
     "left_of",

@@ -13,10 +13,13 @@ from refunds.errors import NotAllowed, WrongMoment
 from refunds.models import Approval, Refund, Status
 from refunds.services.actor import WORKER, Actor
 from refunds.services.allowances import take_to_approve
+from refunds.services.hold import held_until, hold_time
 from refunds.services.orders import demand_carried
 from refunds.services.record import call_for
 from refunds.services.steps import locked, take_step
 from refunds.services.typed import spoken
+
+UNDONE = "Taken back while it was held."
 
 
 @transaction.atomic
@@ -45,7 +48,7 @@ def approve_refund(refund_id: int, by: User, *, seen: int) -> Refund:
     if n_given < needed:
         take_step(refund, "approved by one", Actor.person(by), text=text)
     else:
-        times: dict[str, Any] = {"approved_at": now, "ask_at": now, "asks": 0}
+        times: dict[str, Any] = {"approved_at": now, "ask_at": now + hold_time(), "asks": 0}
         take_step(refund, "approved", Actor.person(by), move=refund.approve, text=text, **times)
     return refund
 
@@ -61,9 +64,10 @@ def _standing_approvals(refund: Refund) -> list[Approval]:
 
 @transaction.atomic
 def unapprove_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
-    """Approved → requested, until a worker has claimed it; a new look is needed."""
+    """Approved → requested, until a worker has claimed it; a new look is needed. During the hold nobody asks why."""
     refund = _to_decide(refund_id, by, "take back the approval of", seen)
-    why = spoken(why, "Say why you take the approval back.")
+    undone = UNDONE if held_until(refund) else ""
+    why = spoken(why.strip() or undone, "Say why you take the approval back.")
     take_step(
         refund,
         "approval taken back",

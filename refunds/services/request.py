@@ -18,6 +18,7 @@ from refunds.models import Payment, Refund, RefundReason, Status
 from refunds.services.actor import Actor
 from refunds.services.allowances import take
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
+from refunds.services.hold import hold_time
 from refunds.services.journal import write_line
 from refunds.services.orders import demand_carried, gateway_for
 from refunds.services.record import call_for
@@ -88,7 +89,7 @@ def _let_through(refund: Refund) -> Refund:
     if refund.rule is None or refund.approvals_needed:
         return refund
     by, now = Actor.rule(refund.rule), timezone.now()
-    times: dict[str, Any] = {"approved_at": now, "ask_at": now, "asks": 0}
+    times: dict[str, Any] = {"approved_at": now, "ask_at": now + hold_time(), "asks": 0}
     take_step(refund, "approved", by, move=refund.approve, text="No approval is needed.", **times)
     return refund
 

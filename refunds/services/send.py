@@ -24,6 +24,7 @@ from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.again import again
 from refunds.services.attempts import close
 from refunds.services.due import ask_again, first_ask, lease, pause
+from refunds.services.hold import held_until, why_held
 from refunds.services.journal import in_english
 from refunds.services.orders import (
     as_json,
@@ -108,7 +109,7 @@ def _why_not(refund: Refund) -> str:
         demand_carried(refund)
     except NotRefundable as refusal:
         return str(refusal)
-    return ""
+    return why_held(refund)
 
 
 def _one_on_its_way(refund: Refund) -> Refund | None:
@@ -125,6 +126,9 @@ def _claim(refund_id: int, seen: int | None, *, is_probe: bool) -> Refund | None
         _void_the_approval(refund, why)
         return None
     if refund.status != Status.APPROVED and (refund.status != Status.UNKNOWN or refund.version != seen):
+        return None
+    if until := held_until(refund):
+        ask_again(refund, until, count=False)
         return None
     if _why_not(refund) or (refund.status == Status.UNKNOWN and not again(refund).is_safe):
         ask_again(refund, timezone.now() + WAIT, count=False)

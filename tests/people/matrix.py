@@ -124,6 +124,8 @@ SCREENS: tuple[Screen, ...] = (
     # --- refunds ---
     *model("refunds_refund", "Refunds", DESK, page=NO_POST),
     Screen("admin:refunds_refund_export", "Refunds: export the list", NO_POST, EXPORTS, "exports what one may see"),
+    Screen("admin:refunds_refund_grouped", "Refunds: the line of decisions in groups", "x+xxxxxx>>", "xmxxxxxx>>"),
+    Screen("admin:refunds_refund_result", "Refunds: what came of one's own action", "0000xxx0>>", "0000xxx0>>"),
     Screen("admin:refunds_refund_unknown", "Unknown desk", DESK, NO_POST),
     Screen("admin:refunds_refund_reports", "Reports", DESK, NO_POST),
     Screen("admin:refunds_refund_step", "A step of a refund (see below)", "x+xxxxxx>>", "x+xxxxxx>>", "takes it"),

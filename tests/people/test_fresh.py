@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -78,7 +80,9 @@ def test_one_proof_covers_all_the_picked_refunds_and_none_is_unpicked_by_it() ->
         seen = {f"seen_{refund.pk}": refund.version for refund in refunds[:3]}
         went = pick(client, refunds[:3], "?q=example.com&o=1", confirmed="yes", **seen)
         assert not any(refund.approvals.exists() for refund in refunds)
-        assert prove(client, went)["Location"] == reverse(LIST) + "?q=example.com&o=1"
+        result = client.get(prove(client, went)["Location"])
+        assert "3 done" in words(result)
+        assert 'href="/admin/refunds/refund/?q=example.com&amp;o=1"' in words(result)
         assert [again(refund).status for refund in refunds] == ["approved"] * 3 + ["requested"] * 2
 
 
@@ -126,10 +130,10 @@ def test_a_login_is_fresh_for_five_minutes_and_acts_extend_it_to_fifteen() -> No
         client = log_in(bob())
         for refund, minutes in zip(refunds[:3], (5, 5, 5), strict=True):  # at 5, 10 and 15
             clock.shift(minutes * 60)
-            approve(client, refund)
+            pick(client, [refund], confirmed="yes", **{f"seen_{refund.pk}": refund.version})
             assert again(refund).status == "approved"
         clock.shift(1)
-        approve(client, refunds[3])
+        pick(client, [refunds[3]], confirmed="yes", **{f"seen_{refunds[3].pk}": refunds[3].version})
         assert again(refunds[3]).status == "requested"
         client = log_in(bob())
         clock.shift(5 * 60 + 1)
@@ -137,6 +141,38 @@ def test_a_login_is_fresh_for_five_minutes_and_acts_extend_it_to_fifteen() -> No
         assert again(refunds[4]).status == "requested"
         assert client.get(reverse(LIST)).status_code == 200  # reading takes no proof, and gives none
         assert client.get(step(refunds[5], "approve")).status_code == 302
+
+
+@pytest.mark.promise("I33")
+def test_deciding_on_one_after_the_other_extends_it_to_an_hour_and_a_break_or_a_look_does_not() -> None:
+    payment = make_payment(50_000)
+    refunds = [ask(payment, 100 + number) for number in range(15)]
+    with time_machine.travel(NOON, tick=False) as clock:
+        client = log_in(bob())
+        for refund in refunds[:12]:  # at 5, 10 and so on until 60
+            clock.shift(5 * 60)
+            approve(client, refund)
+            assert again(refund).status == "approved"
+        clock.shift(1)
+        approve(client, refunds[12])
+        assert again(refunds[12]).status == "requested"
+        client = log_in(bob())
+        clock.shift(4 * 60)
+        assert client.get(step(refunds[13], "approve")).status_code == 200  # a look
+        clock.shift(61)
+        approve(client, refunds[13])
+        assert again(refunds[13]).status == "requested"
+
+
+@pytest.mark.promise("I33")
+def test_who_has_set_the_longest_proof_by_hand_has_not_agreed_to_a_longer_one() -> None:
+    ask_settings = "from refunds_site import settings; print(settings.FRESH_DECIDING_AT_MOST_MINUTES)"
+    found = []
+    for set_by_hand in ({}, {"FRESH_LOGIN_AT_MOST_MINUTES": "10"}):
+        environment = {**os.environ, **set_by_hand}
+        run = subprocess.run([sys.executable, "-c", ask_settings], env=environment, capture_output=True, check=True)
+        found.append(run.stdout.decode().strip())
+    assert found == ["60", "10"]
 
 
 @pytest.mark.promise("I33")

@@ -51,6 +51,8 @@ def test_what_is_fine_passes(settings: Any, fine: dict[str, Any]) -> None:
         ({"FRESH_LOGIN_MINUTES": 0}, "refunds.E023"),
         ({"FRESH_LOGIN_MINUTES": 20}, "refunds.E023"),
         ({"FRESH_LOGIN_AT_MOST_MINUTES": 600}, "refunds.E023"),
+        ({"FRESH_DECIDING_AT_MOST_MINUTES": 10}, "refunds.E031"),
+        ({"FRESH_DECIDING_AT_MOST_MINUTES": 61}, "refunds.E031"),
         ({"SESSION_IDLE_MINUTES": 0}, "refunds.E024"),
         ({"SESSION_HOURS": 240}, "refunds.E024"),
         ({"PASSWORD_LOGIN": False}, "refunds.E025"),
