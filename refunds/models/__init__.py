@@ -4,6 +4,7 @@ from refunds.models.account import Account
 from refunds.models.allowance import Allowance, Delegation, Scope
 from refunds.models.approval import Approval
 from refunds.models.attempt import Attempt
+from refunds.models.batch import Batch, BatchRow
 from refunds.models.change import Change
 from refunds.models.checkpoint import Checkpoint, Verification
 from refunds.models.declaration import Declaration
@@ -20,6 +21,8 @@ __all__ = [
     "Allowance",
     "Approval",
     "Attempt",
+    "Batch",
+    "BatchRow",
     "Change",
     "Checkpoint",
     "Declaration",

@@ -2,6 +2,7 @@
 
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
 from refunds.services.allowances import Left, left_of, left_today, taken_today
+from refunds.services.batches import batches_for, confirmed_before, open_batch, take_batch_turn
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.change_kinds import allowance_subject, next_number
@@ -16,6 +17,7 @@ from refunds.services.declare import (
 )
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
+from refunds.services.dry_run import DryRun, Planned, dry_run
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
 from refunds.services.identity import sync as sync_people
@@ -43,7 +45,9 @@ from refunds.services.unmatched import (
 
 __all__ = [
     "PREVIEW_DAYS",
+    "DryRun",
     "Left",
+    "Planned",
     "Preview",
     "Suggestion",
     "accept_key",
@@ -52,6 +56,7 @@ __all__ = [
     "allowance_subject",
     "approve_refund",
     "ask_to_cancel",
+    "batches_for",
     "book_key_fetch",
     "can_be_settled",
     "change_at_once",
@@ -60,9 +65,11 @@ __all__ = [
     "close_dispute",
     "confirm_change",
     "confirm_outcome",
+    "confirmed_before",
     "dismiss_unmatched",
     "drop_change",
     "drop_proposal",
+    "dry_run",
     "end_delegation",
     "end_sessions",
     "fingerprint",
@@ -81,6 +88,7 @@ __all__ = [
     "name_reference",
     "next_number",
     "not_failed_before",
+    "open_batch",
     "open_declaration",
     "pause_account",
     "preview_rule",
@@ -104,6 +112,7 @@ __all__ = [
     "sweep",
     "switch_off",
     "sync_people",
+    "take_batch_turn",
     "take_payment_turn",
     "take_turn",
     "taken_today",

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateways.registry import gateway_class
 from refunds import jobs
-from refunds.models import Account, Payment, Refund, Status
+from refunds.models import Account, Batch, Payment, Refund, Status
 
 SWEEP_LIMIT = 500
 KEY_PAUSE = timedelta(minutes=10)
@@ -64,6 +64,7 @@ def sweep() -> int:
     wakes: tuple[tuple[Any, Callable[[int, datetime], None]], ...] = (
         (Refund.objects, partial(jobs.wake, at_once=True)),
         (Payment.objects, partial(jobs.wake_payment, at_once=True)),
+        (Batch.objects, jobs.wake_batch),
     )
     n_found = 0
     for rows, wake in wakes:
