@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
+from django.utils.translation import gettext_lazy
 
 
 def may(permission: str) -> Callable[[HttpRequest], bool]:
@@ -41,6 +42,9 @@ def waiting_changes(request: HttpRequest) -> int:
     return waiting_for(request.user).count()
 
 
+OF_BATCHES = ("view_batch", "request_refund")  # an agent sees the own ones
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The badge counts what waits for this person, and is not there where nothing does."""
     if not (number := waiting_changes(request)):
@@ -62,6 +66,12 @@ NAVIGATION: list[dict[str, Any]] = [
                 "icon": "help",
                 "link": UNKNOWN_DESK,
                 "permission": may("refunds.view_refund"),
+            },
+            {
+                "title": gettext_lazy("Batches"),
+                "icon": "upload_file",
+                "link": reverse_lazy("admin:refunds_batch_changelist"),
+                "permission": lambda request: any(may(f"refunds.{right}")(request) for right in OF_BATCHES),
             },
             screen("Unmatched refunds", "link_off", "refunds.unmatchedrefund"),
             screen("Reasons", "sell", "refunds.refundreason"),

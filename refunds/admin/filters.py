@@ -8,8 +8,10 @@ from django.contrib.admin import RelatedFieldListFilter, SimpleListFilter
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from refunds import scope
+from refunds import scope, services
 from refunds.admin.queue import waiting_for
 from refunds.models import Account, Refund
 
@@ -51,6 +53,27 @@ class Attention(SimpleListFilter):
         return queryset.exclude(needs_attention="") if self.value() == "needed" else queryset
 
 
+class OfBatch(SimpleListFilter):
+    """The refunds of one batch: where its page leads to; offered nowhere else."""
+
+    title = gettext_lazy("batch")
+    parameter_name = "batch"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if not (number := self._number(request)):
+            return []
+        shown = services.batches_for(cast(User, request.user)).filter(pk=number).first()
+        return [(number, f"{shown} · {shown.file_name}" if shown else _("none that is known"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
+        own = services.batches_for(cast(User, request.user)).filter(pk=self._number(request) or 0)
+        return queryset.filter(batch_row__batch__in=own) if self.value() else queryset
+
+    def _number(self, request: HttpRequest) -> str:
+        number = request.GET.get("batch", "")
+        return number if number.isascii() and number.isdecimal() and len(number) <= 18 else ""
+
+
 class OwnAccounts(RelatedFieldListFilter):
     """The accounts that this person works with."""
 
@@ -60,4 +83,4 @@ class OwnAccounts(RelatedFieldListFilter):
 
 
 OWN_ACCOUNTS = ("account", OwnAccounts)
-REFUND_FILTERS = (Mine, Attention, "status", OWN_ACCOUNTS, "reason")
+REFUND_FILTERS = (Mine, Attention, "status", OWN_ACCOUNTS, "reason", OfBatch)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -149,9 +150,9 @@ def _rehearse(wish: Wish, by: User, used: _Used) -> Planned:
     if wish.payment is None or wish.reason is None:
         return row
     payment = Payment.objects.only("captured", "refunded", "held").get(pk=wish.payment.pk)
-    asked = {"payment_id": payment.pk, "amount": wish.amount, "currency": wish.payment.currency}
+    asked: dict[str, Any] = {"payment_id": payment.pk, "amount": wish.amount, "currency": wish.payment.currency}
     row = replace(row, **asked, reason_id=wish.reason.pk, seen_free=payment.free)
-    words = {name: wish.given[name] for name in ("ticket", "internal_note")}
+    words: dict[str, Any] = {name: wish.given[name] for name in ("ticket", "internal_note")}
     try:
         made = request_refund(payment.pk, wish.amount, wish.reason, by, seen_free=payment.free, **words)
     except RefundError as refusal:

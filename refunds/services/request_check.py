@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
@@ -66,7 +66,8 @@ class RequestCheck:
             return Wish(row.line, {}, why_not=row.reason[:LONGEST_REASON])
         self._demand_no_cards(row)
         try:
-            return self._wish(replace(row, **{name: clean(name, text) for name, text in row.given.items()}))
+            cleaned = {name: clean(name, text) for name, text in row.given.items()}
+            return self._wish(RequestRow(**cleaned, line=row.line))
         except BadInput as trouble:
             return Wish(row.line, row.given, why_not=str(trouble)[:LONGEST_REASON])
 
