@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.http import Http404, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
@@ -21,6 +21,7 @@ from django.views.decorators.http import require_safe
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
+from gateways.money import Money
 from refunds import policy, scope, services, sheets, wording
 from refunds.admin import kept
 from refunds.admin.bulk import large, totals
@@ -116,14 +117,14 @@ class BatchAdmin(OwnPage):
             rows = rows.exclude(payment=None)  # their words may name accounts that this person does not know of
         show = request.GET.get("show", "")
         show = show if show in RESULTS else "all"
-        asked = found.rows.filter(result="requested").select_related("payment")
+        asked = found.rows.filter(result="requested").order_by().values_list("payment__currency")
         return {
             "batch": found,
             "original": found,
             "page_of_rows": _page(request, rows if show == "all" else rows.filter(result=show)),
             "show": show,
             "tabs": _tabs(rows, found),
-            "totals": totals(row.money for row in asked.only("amount", "payment__currency") if row.money),
+            "totals": totals(Money(minor, currency) for currency, minor in asked.annotate(minor=Sum("amount"))),
             "n_done": found.n_requested + found.n_refused,
             "is_mine": found.person_id == request.user.pk,
             "query": request.GET.urlencode(),

@@ -17,7 +17,6 @@ from refunds.services.declare import (
 )
 from refunds.services.deliveries import hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
-from refunds.services.dry_run import DryRun, Planned, dry_run
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
 from refunds.services.identity import sync as sync_people
@@ -27,6 +26,7 @@ from refunds.services.persons import end_sessions, set_groups, switch_off
 from refunds.services.preview import DAYS as PREVIEW_DAYS
 from refunds.services.preview import Preview, preview_rule
 from refunds.services.record import record_update
+from refunds.services.rehearsal import DryRun, Planned, dry_run
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
 from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund

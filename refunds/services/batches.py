@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from refunds import jobs, policy, scope
 from refunds.errors import BadInput, NotAllowed, RefundError, WrongMoment
 from refunds.models import Batch, BatchRow
-from refunds.services.dry_run import DryRun
 from refunds.services.due import take_ticket
+from refunds.services.rehearsal import DryRun
 from refunds.services.request import request_refund
 from refunds.services.request_check import LONGEST_REASON
 
