@@ -10,6 +10,7 @@ from refunds.models.checkpoint import Checkpoint, Verification
 from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
 from refunds.models.event import Event
+from refunds.models.knock import RefusedKnock
 from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
@@ -33,6 +34,7 @@ __all__ = [
     "ReasonWord",
     "Refund",
     "RefundReason",
+    "RefusedKnock",
     "Rule",
     "Scope",
     "Status",
