@@ -15,18 +15,20 @@ from refunds.services.declare import (
     open_declaration,
     propose_outcome,
 )
-from refunds.services.deliveries import hear_knock, hear_webhook
+from refunds.services.deliveries import hear_delivery, hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.forget import forget_customer
 from refunds.services.identity import sync as sync_people
 from refunds.services.invite import invitation, send_invitation, why_no_mail
+from refunds.services.knocks import note_refused
 from refunds.services.let_in import let_in
 from refunds.services.persons import end_sessions, set_groups, switch_off
 from refunds.services.preview import DAYS as PREVIEW_DAYS
 from refunds.services.preview import Preview, preview_rule
 from refunds.services.record import record_update
 from refunds.services.rehearsal import DryRun, Planned, dry_run
+from refunds.services.replay import Reading, Replay, read_again, rehearse_replay, replay_delivery
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
 from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund
@@ -35,6 +37,7 @@ from refunds.services.turns import take_payment_turn, take_turn
 from refunds.services.typed import searches_for_a_card, without_cards
 from refunds.services.unmatched import (
     Suggestion,
+    best_suggestions,
     dismiss_unmatched,
     match_unmatched,
     name_reference,
@@ -49,6 +52,8 @@ __all__ = [
     "Left",
     "Planned",
     "Preview",
+    "Reading",
+    "Replay",
     "Suggestion",
     "accept_key",
     "after_restore",
@@ -57,6 +62,7 @@ __all__ = [
     "approve_refund",
     "ask_to_cancel",
     "batches_for",
+    "best_suggestions",
     "book_key_fetch",
     "can_be_settled",
     "change_at_once",
@@ -75,6 +81,7 @@ __all__ = [
     "fingerprint",
     "forget_customer",
     "gateways_by_hand",
+    "hear_delivery",
     "hear_knock",
     "hear_webhook",
     "invitation",
@@ -88,14 +95,18 @@ __all__ = [
     "name_reference",
     "next_number",
     "not_failed_before",
+    "note_refused",
     "open_batch",
     "open_declaration",
     "pause_account",
     "preview_rule",
     "propose_change",
     "propose_outcome",
+    "read_again",
     "record_update",
+    "rehearse_replay",
     "reject_refund",
+    "replay_delivery",
     "request_refund",
     "resubmit_refund",
     "resume_account",

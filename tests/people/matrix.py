@@ -145,7 +145,9 @@ SCREENS: tuple[Screen, ...] = (
     *model("refunds_unmatchedrefund", "Unmatched refunds", DELIVERIES, page=NO_POST),
     Screen("admin:refunds_unmatchedrefund_match", "Say which refund it is", NO_POST, FINANCE, "says it"),
     Screen("admin:refunds_unmatchedrefund_dismiss", "Say that it is none of ours", NO_POST, FINANCE, "says it"),
-    *model("refunds_delivery", "Deliveries", DELIVERIES, page=NOBODY),
+    *model("refunds_delivery", "Deliveries", DELIVERIES, page=NO_POST),
+    Screen("admin:refunds_delivery_refused", "Knocks that were refused", DELIVERIES, NO_POST),
+    Screen("admin:refunds_delivery_replay", "Hear a delivery again", FINANCE, FINANCE, "hears it"),
     Screen(
         "admin:refunds_delivery_export", "Deliveries: export the list", NO_POST, EXPORTS, "exports what one may see"
     ),

@@ -202,7 +202,7 @@ def a_change() -> Change:
 
 def a_batch() -> Batch:
     """A colleague's, confirmed and not worked off yet."""
-    colleague, payment = a_colleague(), make_payment()
+    colleague, payment = a_colleague(), paid()
     row = f"{payment.account},{payment.reference},10.00,EUR,Goodwill"
     file = f"account,payment_reference,amount,currency,reason\n{row}".encode()
     return services.open_batch(services.dry_run(file, "refunds.csv", colleague), colleague)

@@ -112,6 +112,7 @@ WORDS: dict[str, Any] = {
     "admin:refunds_refund_evidence": lambda: (lambda of: (of.pk, of.declarations.get().pk))(a_proposal()),
     "admin:refunds_batch_rehearsal": lambda: ("a" * 64,),
     "admin:refunds_batch_refused": lambda: (THINGS["batch"]().pk,),
+    "admin:refunds_delivery_replay": lambda: (THINGS["delivery"]().pk,),
     "admin:refunds_payment_dispute": lambda: (make_payment().pk, "dispute"),
     "admin:refunds_payment_request": lambda: (make_payment().pk,),
     "admin:refunds_unmatchedrefund_match": lambda: tuple(row.pk for row in a_lost_one()),
