@@ -22,6 +22,8 @@ NO_DELETE = (
     "account",
     "approval",
     "attempt",
+    "batch",
+    "batchrow",
     "change",
     "checkpoint",
     "declaration",
@@ -37,6 +39,17 @@ NO_DELETE = (
     "verification",
 )
 FROZEN = {
+    "batch": (
+        "person_id",
+        "file_name",
+        "file_digest",
+        "content_digest",
+        "rows_digest",
+        "rehearsed_at",
+        "confirmed_at",
+        "again_of_id",
+    ),
+    "batchrow": ("batch_id", "line", "given", "payment_id", "amount", "reason_id", "seen_free"),
     "change": ("kind", "subject", "person_id", "before", "after", "note", "source", "proposed_by_id", "proposed_at"),
     "delegation": ("person_id", "deputy_id", "from_at", "until"),
     "declaration": (
@@ -84,6 +97,8 @@ FROZEN = {
 
 # A row that has one of these stays as it is.
 ENDS = {
+    "batch": ("finished_at",),
+    "batchrow": ("done_at",),
     "change": ("confirmed_at", "dropped_at"),
     "declaration": ("confirmed_at", "dropped_at"),
     "delegation": ("ended_at",),
@@ -171,6 +186,23 @@ GUARDS: tuple[Guard, ...] = (
         "Only a rule lets a refund through without any approval.",
         """NEW."approvals_needed" = 0 AND NEW."source" = 'house' AND NOT EXISTS (SELECT 1 FROM refunds_rule AS met """
         """WHERE met.id = NEW."rule_id" AND met.demand = '0')""",
+    ),
+    Guard(
+        "guard_batchrow_its_own_refund",
+        "refunds_batchrow",
+        "UPDATE",
+        "The refund is not what the row asked for.",
+        'NEW."refund_id" IS NOT NULL AND NOT EXISTS (SELECT 1 FROM refunds_refund AS asked '
+        'JOIN refunds_batch AS whole ON whole.id = NEW."batch_id" WHERE asked.id = NEW."refund_id" '
+        'AND asked.payment_id = NEW."payment_id" AND asked.amount = NEW."amount" '
+        "AND asked.requested_by_id = whole.person_id)",
+    ),
+    Guard(
+        "guard_batchrow_begins_open",
+        "refunds_batchrow",
+        "INSERT",
+        "A row begins without a refund.",
+        'NEW."refund_id" IS NOT NULL',
     ),
     Guard(
         "guard_approval_of_the_requester",

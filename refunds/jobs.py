@@ -29,6 +29,14 @@ def payment_turn(payment_id: int, booked_for: str, has_slot: bool = False) -> No
 
 
 @task()
+def batch_turn(batch_id: int, booked_for: str) -> None:
+    from refunds import services
+
+    with correlation.act():
+        services.take_batch_turn(batch_id, datetime.fromisoformat(booked_for))
+
+
+@task()
 def key_fetch(account_id: int) -> None:
     from refunds import keys
 
@@ -57,6 +65,11 @@ def wake_payment(payment_id: int, booked_for: datetime, *, at_once: bool = False
     """The same for a payment's turn."""
     when = timezone.now() if at_once else booked_for
     payment_turn.using(run_after=when).enqueue(payment_id, booked_for.isoformat(), has_slot=has_slot)
+
+
+def wake_batch(batch_id: int, booked_for: datetime) -> None:
+    """After everything else: what is to be sent does not wait for a long file."""
+    batch_turn.using(priority=-10, run_after=timezone.now()).enqueue(batch_id, booked_for.isoformat())
 
 
 def wake_key_fetch(account_id: int) -> None:

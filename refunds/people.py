@@ -22,11 +22,12 @@ READ = (
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Agents": (*READ, "request_refund", "sync_refund"),
-    "Approvers": (*READ, "approve_refund", "sync_refund", "view_delegation"),
+    "Approvers": (*READ, "approve_refund", "sync_refund", "view_delegation", "view_batch"),
     "Finance": (
         *READ,
         "view_delivery",
         "view_unmatchedrefund",
+        "view_batch",
         "declare_refund",
         "dispute_payment",
         "sync_refund",
@@ -38,6 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *READ,
         "view_delivery",
         "view_unmatchedrefund",
+        "view_batch",
         "view_raw_exchange",
         "view_checkpoint",
         "view_verification",

@@ -12,24 +12,55 @@ from django.views.decorators.csrf import csrf_exempt
 
 from gateways.cards import masked
 from gateways.contract import Delivery as Wire
-from gateways.contract import Gateway, Nudge, RefundUpdate, Webhooks
+from gateways.contract import Gateway, Webhooks
 from gateways.errors import BadWebhook, Misconfigured
 from refunds import accounts, services
 from refunds.errors import RefundError
 from refunds.models import Account, Delivery
+from refunds.models.knock import RefusedKnock
 
 log = logging.getLogger(__name__)
+Why = RefusedKnock.Why
 
 MOST_BYTES = 64 * 1024
 KEPT_HEADERS = ("content-type", "signature", "user-agent", "date", "x-request-id")
 
 
 class Refused(Exception):
-    """The knock ends here, with this HTTP status and nothing kept."""
+    """The knock ends here, with this HTTP status, and is only counted."""
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, body: bytes = b"") -> None:
         super().__init__(why)
         self.answer = status
+        self.body = body
+
+
+COUNTED_AS = {
+    400: Why.SIZE,
+    401: Why.UNVERIFIED,
+    405: Why.METHOD,
+    413: Why.SIZE,
+    415: Why.TYPE,
+    503: Why.NOT_READY,
+}
+
+
+class Refusal(HttpResponse):
+    """The answer to a refused knock, which is counted once the answer is on its way: a stranger waits for nothing."""
+
+    def __init__(self, slug: str, refused: Refused) -> None:
+        super().__init__(status=refused.answer)
+        self.slug, self.refused = slug, refused
+
+    def close(self) -> None:
+        try:
+            if why := COUNTED_AS.get(self.refused.answer):
+                body = self.refused.body
+                services.note_refused(self.slug, why, hashlib.sha256(body).hexdigest() if body else "")
+        except Error:
+            log.warning("A refused delivery for %r could not be counted", self.slug[:50])
+        finally:
+            super().close()
 
 
 @csrf_exempt
@@ -41,7 +72,7 @@ def receive(request: HttpRequest, account: str) -> HttpResponse:
         return _heard(row, gateway, wire)
     except Refused as refusal:
         log.info("A delivery for %r was refused with %s: %s", account[:50], refusal.answer, refusal)
-        return HttpResponse(status=refusal.answer)
+        return Refusal(account, refusal)
     except (Error, RefundError):
         log.exception("A delivery for %r could not be kept", account[:50])
         return HttpResponse(status=503)
@@ -81,10 +112,10 @@ def _verified(account: Account, wire: Wire) -> Gateway:
         gateway.verify_webhook(wire)
     except Misconfigured as trouble:
         services.book_key_fetch(account)
-        raise Refused(503, str(trouble)) from trouble
+        raise Refused(503, str(trouble), wire.body) from trouble
     except Exception as trouble:
         services.book_key_fetch(account)
-        raise Refused(401, "not verified") from trouble
+        raise Refused(401, "not verified", wire.body) from trouble
     return gateway
 
 
@@ -102,7 +133,7 @@ def _heard(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
             delivery.result, delivery.why = Delivery.Result.UNREADABLE, masked(str(trouble))[:300]
             log.warning("A verified delivery for %s cannot be read: %s", account, trouble)
         else:
-            _apply(delivery, gateway, said)
+            services.hear_delivery(delivery, said, is_believed=gateway.can.webhooks is Webhooks.SPEAK)
         delivery.save()
     if delivery.result == Delivery.Result.UNREADABLE:
         return HttpResponse(status=400)
@@ -120,15 +151,3 @@ def _keep(account: Account, wire: Wire) -> tuple[Delivery, bool]:
             "body": masked(wire.body.decode(errors="backslashreplace").replace("\0", "\\x00")),
         },
     )
-
-
-def _apply(delivery: Delivery, gateway: Gateway, said: list[RefundUpdate | Nudge]) -> None:
-    """Each item alone; a delivery of a gateway that only knocks is never believed."""
-    for item in said:
-        if isinstance(item, RefundUpdate) and gateway.can.webhooks is Webhooks.SPEAK:
-            result = services.hear_webhook(delivery, item)
-        else:
-            result = services.hear_knock(delivery, item)
-        delivery.result, delivery.why, delivery.refund = result
-    if not said:
-        delivery.result, delivery.why = Delivery.Result.IGNORED, "It is not about a refund."

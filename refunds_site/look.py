@@ -47,6 +47,9 @@ def waiting_changes(request: HttpRequest) -> int:
     return waiting_for(request.user).count()
 
 
+OF_BATCHES = ("view_batch", "request_refund")  # an agent sees the own ones
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The badge counts what waits for this person, and is not there where nothing does."""
     if not (number := waiting_changes(request)):
@@ -68,6 +71,12 @@ NAVIGATION: list[dict[str, Any]] = [
                 "icon": "help",
                 "link": UNKNOWN_DESK,
                 "permission": may("refunds.view_refund"),
+            },
+            {
+                "title": gettext_lazy("Batches"),
+                "icon": "upload_file",
+                "link": reverse_lazy("admin:refunds_batch_changelist"),
+                "permission": lambda request: any(may(f"refunds.{right}")(request) for right in OF_BATCHES),
             },
             screen(gettext_lazy("Unmatched refunds"), "link_off", "refunds.unmatchedrefund"),
             screen(gettext_lazy("Reasons"), "sell", "refunds.refundreason"),

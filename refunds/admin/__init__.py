@@ -5,6 +5,7 @@ from django.contrib import admin
 from refunds.admin import (
     accounts,
     allowances,
+    batches,
     changes,
     delegations,
     deliveries,
@@ -25,6 +26,7 @@ for model in [model for model in admin.site._registry if model._meta.app_label i
 __all__ = [
     "accounts",
     "allowances",
+    "batches",
     "changes",
     "delegations",
     "deliveries",

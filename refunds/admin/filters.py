@@ -26,7 +26,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, Rel
 from unfold.widgets import INPUT_CLASSES
 
 from gateways.money import Money
-from refunds import scope
+from refunds import scope, services
 from refunds.admin.queue import ORDERS, RISK, waiting_for
 from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
@@ -154,6 +154,27 @@ class Overdue(Asked):
             return rows.filter(status=Status.REQUESTED, requested_at__lt=since)
         out = rows.filter(status__in=AT_THE_GATEWAY).alias(out_since=Coalesce("sent_at", "requested_at"))
         return out.filter(out_since__lt=now - timedelta(days=settings.SETTLE_WITHIN_DAYS))
+
+
+class OfBatch(SimpleListFilter):
+    """The refunds of one batch: where its page leads to; offered nowhere else."""
+
+    title = gettext_lazy("batch")
+    parameter_name = "batch"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if not (number := self._number(request)):
+            return []
+        shown = services.batches_for(cast(User, request.user)).filter(pk=number).first()
+        return [(number, f"{shown} · {shown.file_name}" if shown else _("none that is known"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
+        own = services.batches_for(cast(User, request.user)).filter(pk=self._number(request) or 0)
+        return queryset.filter(batch_row__batch__in=own) if self.value() else queryset
+
+    def _number(self, request: HttpRequest) -> str:
+        number = request.GET.get("batch", "")
+        return number if number.isascii() and number.isdecimal() and len(number) <= 18 else ""
 
 
 class OwnAccounts(RelatedFieldListFilter):
@@ -333,5 +354,6 @@ REFUND_FILTERS = (
     Requested,
     Final,
     Customer,
+    OfBatch,
     ("account__mode", SomeChoices),
 )

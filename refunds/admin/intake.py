@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import zlib
 from functools import partial
 from io import BytesIO
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
@@ -21,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from refunds import policy, scope, wording
+from refunds.admin import kept
 from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.admin.intake_forms import FileForm, PaymentForm
 from refunds.errors import BadInput
@@ -28,7 +25,7 @@ from refunds.models import Account, Payment
 from refunds.services.intake import COLUMNS, Tally, preview, read_rows, take_in
 from refunds.services.typed import CARD
 
-KEPT_SECONDS = 60 * 60
+KIND = "payment-import"
 N_TROUBLES_SHOWN = 200
 ASK, LOOK, DONE = (f"admin/refunds/payment_import{part}.html" for part in ("", "_preview", "_done"))
 EXAMPLE = (
@@ -92,7 +89,9 @@ def import_view(admin: ReadOnly, request: DeskRequest) -> HttpResponse:
             % {"lines": ", ".join(lines[:20]), "card": CARD},
         )
         return _ask(admin, request, form)
-    return _tell(admin, request, LOOK, tally, title=_("What is in the file"), confirmed=_keep(request.user, content))
+    return _tell(
+        admin, request, LOOK, tally, title=_("What is in the file"), confirmed=kept.keep(KIND, request.user, content)
+    )
 
 
 def template_view(request: DeskRequest) -> HttpResponse:
@@ -136,7 +135,7 @@ def _ask(admin: ReadOnly, request: DeskRequest, form: FileForm, status: int = 40
 
 
 def _take_in(admin: ReadOnly, request: DeskRequest, name: str) -> HttpResponse:
-    content = _kept(request.user, name)
+    content = kept.kept(KIND, request.user, name)
     if content is None:
         form = FileForm({}, MultiValueDict())
         form.errors.clear()
@@ -149,7 +148,7 @@ def _take_in(admin: ReadOnly, request: DeskRequest, name: str) -> HttpResponse:
         )
         return _ask(admin, request, form, status=409)
     tally = take_in(read_rows(BytesIO(content)), by=request.user)
-    cache.delete(_place(request.user))
+    kept.drop(KIND, request.user)
     if tally.bad:
         return _tell(admin, request, DONE, tally, title=_("Payments taken in"))
     totals = ", ".join(wording.amount(money) for money in tally.money)
@@ -175,22 +174,3 @@ def _tell(
     n_more = max(len(troubles) - N_TROUBLES_SHOWN, 0)
     shown: dict[str, Any] = {"troubles": troubles[:N_TROUBLES_SHOWN], "n_more": n_more, "confirmed": confirmed}
     return admin.page(request, template, title=title, tally=tally, **shown)
-
-
-# --- The file waits between preview and confirmation: on our side, one per person, for an hour. ---
-
-
-def _place(user: User) -> str:
-    return f"payment-import:{user.pk}"
-
-
-def _keep(user: User, content: bytes) -> str:
-    """Returns the name by which this very content is confirmed."""
-    name = hashlib.sha256(content).hexdigest()
-    cache.set(_place(user), (name, zlib.compress(content)), KEPT_SECONDS)
-    return name
-
-
-def _kept(user: User, name: str) -> bytes | None:
-    kept_name, packed = cache.get(_place(user), ("", b""))
-    return zlib.decompress(packed) if packed and kept_name == name else None

@@ -77,6 +77,10 @@ class PaymentAdmin(Exports, OwnPage):
     def shown_account(self, payment: Payment) -> str:
         return with_mode(str(payment.account), payment.account)
 
+    def changelist_view(self, request: DeskRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        offered = {"may_request": policy.may(request.user, policy.REQUEST)}
+        return super().changelist_view(request, {**offered, **(extra_context or {})})
+
     def get_search_results(
         self, request: DeskRequest, queryset: QuerySet[Payment], search_term: str
     ) -> tuple[QuerySet[Payment], bool]:

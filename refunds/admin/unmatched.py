@@ -12,6 +12,7 @@ from django.db.models import F, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
@@ -45,7 +46,15 @@ class Standing(admin.SimpleListFilter):
 @admin.register(UnmatchedRefund)
 class UnmatchedAdmin(OwnPage):
     page_template = "admin/refunds/unmatched.html"
-    list_display = ("shown_name", "shown_amount", "shown_standing", "shown_payment", "shown_account", "shown_seen")
+    list_display = (
+        "shown_name",
+        "shown_amount",
+        "shown_standing",
+        "shown_likely",
+        "shown_payment",
+        "shown_account",
+        "shown_seen",
+    )
     list_filter = (Standing, OWN_ACCOUNTS)
     list_select_related = ("account", "settled_as", "settled_by")
     ordering = (F("settled_at").desc(nulls_first=True), "-pk")
@@ -67,6 +76,11 @@ class UnmatchedAdmin(OwnPage):
             return "open", "look at it"
         return ("ours", f"it is {row.settled_as}") if row.settled_as else ("none", "none of ours")
 
+    @display(description=gettext_lazy("It could be"))
+    def shown_likely(self, row: Any) -> str:
+        best = getattr(row, "best", None)
+        return two_lines(str(best.refund), best.why) if best else "—"
+
     @display(description="Payment")
     def shown_payment(self, row: UnmatchedRefund) -> str:
         return two_lines(row.payment_reference, "" if row.payment_id else "not known here")
@@ -78,6 +92,15 @@ class UnmatchedAdmin(OwnPage):
     @display(description="Seen", ordering="seen_at")
     def shown_seen(self, row: UnmatchedRefund) -> str:
         return two_lines(wording.moment(row.seen_at), f"by {row.get_source_display()}")
+
+    def get_changelist_instance(self, request: DeskRequest) -> Any:
+        """The rows of the page that is shown, each with the refund that it likeliest is."""
+        shown = super().get_changelist_instance(request)
+        if request.user.has_perm("refunds.view_refund"):
+            best = services.best_suggestions(list(shown.result_list))
+            for row in shown.result_list:
+                row.best = best.get(row.pk)
+        return shown
 
     # --- the page of one ---
 

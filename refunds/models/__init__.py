@@ -4,11 +4,13 @@ from refunds.models.account import Account
 from refunds.models.allowance import Allowance, Delegation, Scope
 from refunds.models.approval import Approval
 from refunds.models.attempt import Attempt
+from refunds.models.batch import Batch, BatchRow
 from refunds.models.change import Change
 from refunds.models.checkpoint import Checkpoint, Verification
 from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
 from refunds.models.event import Event
+from refunds.models.knock import RefusedKnock
 from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
@@ -20,6 +22,8 @@ __all__ = [
     "Allowance",
     "Approval",
     "Attempt",
+    "Batch",
+    "BatchRow",
     "Change",
     "Checkpoint",
     "Declaration",
@@ -30,6 +34,7 @@ __all__ = [
     "ReasonWord",
     "Refund",
     "RefundReason",
+    "RefusedKnock",
     "Rule",
     "Scope",
     "Status",

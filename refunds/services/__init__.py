@@ -2,6 +2,7 @@
 
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
 from refunds.services.allowances import Left, left_of, left_today, taken_today
+from refunds.services.batches import batches_for, confirmed_before, open_batch, take_batch_turn
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.change_kinds import allowance_subject, next_number
@@ -14,7 +15,7 @@ from refunds.services.declare import (
     open_declaration,
     propose_outcome,
 )
-from refunds.services.deliveries import hear_knock, hear_webhook
+from refunds.services.deliveries import hear_delivery, hear_knock, hear_webhook
 from refunds.services.disputes import close_dispute, mark_disputed
 from refunds.services.due import book_key_fetch, sweep
 from refunds.services.duplicates import DUPLICATE_DAYS, duplicates_of, duplicates_of_wish, likely_duplicate
@@ -22,11 +23,14 @@ from refunds.services.forget import forget_customer
 from refunds.services.hold import held_until, hold_time
 from refunds.services.identity import sync as sync_people
 from refunds.services.invite import invitation, send_invitation, why_no_mail
+from refunds.services.knocks import note_refused
 from refunds.services.let_in import let_in
 from refunds.services.persons import end_sessions, set_groups, switch_off
 from refunds.services.preview import DAYS as PREVIEW_DAYS
 from refunds.services.preview import Preview, preview_rule
 from refunds.services.record import record_update
+from refunds.services.rehearsal import DryRun, Planned, dry_run
+from refunds.services.replay import Reading, Replay, read_again, rehearse_replay, replay_delivery
 from refunds.services.request import request_refund, resubmit_refund, retry_refund, withdraw_refund
 from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund
@@ -35,6 +39,7 @@ from refunds.services.turns import take_payment_turn, take_turn
 from refunds.services.typed import searches_for_a_card, without_cards
 from refunds.services.unmatched import (
     Suggestion,
+    best_suggestions,
     dismiss_unmatched,
     match_unmatched,
     name_reference,
@@ -46,8 +51,12 @@ from refunds.services.unmatched import (
 __all__ = [
     "DUPLICATE_DAYS",
     "PREVIEW_DAYS",
+    "DryRun",
     "Left",
+    "Planned",
     "Preview",
+    "Reading",
+    "Replay",
     "Suggestion",
     "accept_key",
     "after_restore",
@@ -55,6 +64,8 @@ __all__ = [
     "allowance_subject",
     "approve_refund",
     "ask_to_cancel",
+    "batches_for",
+    "best_suggestions",
     "book_key_fetch",
     "can_be_settled",
     "change_at_once",
@@ -63,9 +74,11 @@ __all__ = [
     "close_dispute",
     "confirm_change",
     "confirm_outcome",
+    "confirmed_before",
     "dismiss_unmatched",
     "drop_change",
     "drop_proposal",
+    "dry_run",
     "duplicates_of",
     "duplicates_of_wish",
     "end_delegation",
@@ -73,6 +86,7 @@ __all__ = [
     "fingerprint",
     "forget_customer",
     "gateways_by_hand",
+    "hear_delivery",
     "hear_knock",
     "hear_webhook",
     "held_until",
@@ -89,13 +103,18 @@ __all__ = [
     "name_reference",
     "next_number",
     "not_failed_before",
+    "note_refused",
+    "open_batch",
     "open_declaration",
     "pause_account",
     "preview_rule",
     "propose_change",
     "propose_outcome",
+    "read_again",
     "record_update",
+    "rehearse_replay",
     "reject_refund",
+    "replay_delivery",
     "request_refund",
     "resubmit_refund",
     "resume_account",
@@ -112,6 +131,7 @@ __all__ = [
     "sweep",
     "switch_off",
     "sync_people",
+    "take_batch_turn",
     "take_payment_turn",
     "take_turn",
     "taken_today",

@@ -29,6 +29,18 @@ DISPUTE = (
 KNOCK_PAUSE = timedelta(seconds=30)  # however often they knock, we ask no more often than this
 
 
+def hear_delivery(delivery: Delivery, said: list[RefundUpdate | Nudge], *, is_believed: bool) -> None:
+    """Each item alone; a delivery of a gateway that only knocks is never believed. The caller saves the verdict."""
+    for item in said:
+        if isinstance(item, RefundUpdate) and is_believed:
+            verdict = hear_webhook(delivery, item)
+        else:
+            verdict = hear_knock(delivery, item)
+        delivery.result, delivery.why, delivery.refund = verdict
+    if not said:
+        delivery.result, delivery.why = Delivery.Result.IGNORED, "It is not about a refund."
+
+
 @transaction.atomic
 def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
     """A believed word about one refund: recorded at once, and confirmed by a look-up."""

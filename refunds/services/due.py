@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from gateways.registry import gateway_class
 from refunds import jobs
-from refunds.models import Account, Payment, Refund, Status
+from refunds.models import Account, Batch, Payment, Refund, Status
+from refunds.services.knocks import forget_old_knocks
 
 SWEEP_LIMIT = 500
 KEY_PAUSE = timedelta(minutes=10)
@@ -64,6 +65,7 @@ def sweep() -> int:
     wakes: tuple[tuple[Any, Callable[[int, datetime], None]], ...] = (
         (Refund.objects, partial(jobs.wake, at_once=True)),
         (Payment.objects, partial(jobs.wake_payment, at_once=True)),
+        (Batch.objects, jobs.wake_batch),
     )
     n_found = 0
     for rows, wake in wakes:
@@ -71,6 +73,7 @@ def sweep() -> int:
             n_found += _hand_out(rows.filter(pk=pk, ask_at=ask_at), partial(wake, pk))
     for account in Account.objects.filter(is_active=True, webhook_key=""):
         book_key_fetch(account)
+    forget_old_knocks()
     return n_found
 
 

@@ -58,7 +58,7 @@ class RowCheck:
 
     def payment(self, row: PaymentRow) -> Payment:
         """An unsaved payment. Raises BadInput with the first thing that is wrong."""
-        fields = {name: _clean(name, getattr(row, name)) for name in COLUMNS}
+        fields = {name: clean(name, getattr(row, name)) for name in COLUMNS}
         account = self._account(fields["account"])
         texts = {kept: _text(name, fields[name], kept, may_be_empty) for name, kept, may_be_empty in TEXTS}
         amount = _amount(fields["amount"], fields["currency"])
@@ -121,7 +121,7 @@ class RowCheck:
         return moment.astimezone(UTC)
 
 
-def _clean(name: str, text: str) -> str:
+def clean(name: str, text: str) -> str:
     """The text without blanks around it; signs, formulas and all alphabets are data, invisible commands are not."""
     text = text.strip()
     for character in text:

@@ -1,11 +1,11 @@
-"""A file of payments, read strictly into rows of text. What a row means is decided in intake.py."""
+"""Files read strictly into rows of text; here those of payments. What a row means is decided in intake.py."""
 
 from __future__ import annotations
 
 import _csv
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import BinaryIO
 
@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 from refunds.errors import BadInput
 
 LONGEST_LINE = 4000  # characters; the longest honest row has some 900
+
+Line = tuple[int, list[str]]  # where it stands, and its fields
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,24 @@ COLUMNS = tuple(column.name for column in fields(PaymentRow) if column.name != "
 
 def read_rows(file: BinaryIO) -> list[PaymentRow | BadRow]:
     """Every line but the blank ones, good or bad. Raises BadInput when the file as a whole is not what we read."""
-    reader = csv.reader(io.StringIO(_text(file.read()), newline=""), strict=True)
-    lines = _lines(reader)
+    lines = csv_lines(file.read())
+    names = header_of(lines, COLUMNS)
+    _demand_columns(names)
+    return [line if isinstance(line, BadRow) else _row(names, *line) for line in lines]
+
+
+def csv_lines(content: bytes) -> Iterator[Line | BadRow]:
+    """Every line but the blank ones. Raises BadInput for what is not UTF-8."""
+    return _lines(csv.reader(io.StringIO(_text(content), newline=""), strict=True))
+
+
+def header_of(lines: Iterator[Line | BadRow], columns: Iterable[str]) -> list[str]:
+    """The first line, which names the columns."""
     header = next(lines, None)
     if header is None:
         raise BadInput(
             _("The file is empty. Its first line has to name the columns: %(columns)s.")
-            % {"columns": ",".join(COLUMNS)}
+            % {"columns": ",".join(columns)}
         )
     if isinstance(header, BadRow):
         raise BadInput(
@@ -60,8 +73,9 @@ def read_rows(file: BinaryIO) -> list[PaymentRow | BadRow]:
             % {"line": header.line, "reason": header.reason}
         )
     names = header[1]
-    _demand_columns(names)
-    return [line if isinstance(line, BadRow) else _row(names, *line) for line in lines]
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        raise BadInput("The columns have to be separated by commas, not by semicolons or tabs.")
+    return names
 
 
 def _text(content: bytes) -> str:
@@ -74,7 +88,7 @@ def _text(content: bytes) -> str:
         ) from None
 
 
-def _lines(reader: _csv.Reader) -> Iterator[tuple[int, list[str]] | BadRow]:
+def _lines(reader: _csv.Reader) -> Iterator[Line | BadRow]:
     """The line number and the fields of each record; a record that breaks the rules of CSV is a bad row."""
     while True:
         first = reader.line_num + 1
@@ -101,8 +115,6 @@ def _broken(trouble: str, first: int, last: int) -> str:
 
 def _demand_columns(names: list[str]) -> None:
     """Exactly our columns, in any order."""
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-        raise BadInput(_("The columns have to be separated by commas, not by semicolons or tabs."))
     missing = [name for name in COLUMNS if name not in names]
     unknown = [name for name in names if name not in COLUMNS]
     doubled = sorted({name for name in names if names.count(name) > 1 and name in COLUMNS})
@@ -120,6 +132,12 @@ def _demand_columns(names: list[str]) -> None:
 
 
 def _row(names: list[str], line: int, record: list[str]) -> PaymentRow | BadRow:
+    named = by_name(names, line, record)
+    return named if isinstance(named, BadRow) else PaymentRow(**named, line=line)
+
+
+def by_name(names: list[str], line: int, record: list[str]) -> dict[str, str] | BadRow:
+    """The fields of a row by the names of their columns."""
     if len(record) != len(names):
         return BadRow(
             line,
@@ -127,4 +145,4 @@ def _row(names: list[str], line: int, record: list[str]) -> PaymentRow | BadRow:
         )
     if sum(map(len, record)) > LONGEST_LINE:
         return BadRow(line, _("This row is longer than %(longest)s characters.") % {"longest": LONGEST_LINE})
-    return PaymentRow(**dict(zip(names, record, strict=True)), line=line)
+    return dict(zip(names, record, strict=True))

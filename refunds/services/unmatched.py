@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
@@ -15,7 +16,7 @@ from gateways.contract import RefundUpdate
 from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import BadInput, WrongMoment
-from refunds.models import Account, Delivery, Payment, Refund, Status, UnmatchedRefund
+from refunds.models import Account, Attempt, Delivery, Payment, Refund, Status, UnmatchedRefund
 from refunds.models.refund import AWAITING
 from refunds.services.actor import Actor
 from refunds.services.orders import first_that_left
@@ -84,6 +85,29 @@ def suggestions(row: UnmatchedRefund) -> list[Suggestion]:
     found = Refund.objects.filter(theirs & near).select_related("payment__account", "account")[:50]
     likely = [refund for refund in found if not stood_there_before(refund, row.reference)]
     return sorted((_weighed(refund, row) for refund in likely), key=lambda one: -one.weight)[:MOST_SUGGESTED]
+
+
+def best_suggestions(rows: Sequence[UnmatchedRefund]) -> dict[int, Suggestion]:
+    """The likeliest refund for each of these rows that wait, by the row's id; two questions however many rows."""
+    waiting = [row for row in rows if not row.settled_at]
+    payments = {row.payment_reference for row in waiting if row.payment_reference}
+    amounts = {row.amount for row in waiting if not row.payment_reference and row.amount is not None}
+    theirs = Q(account__in={row.account_id for row in waiting}, reference="", status__in=AWAITING)
+    near = Q(payment__reference__in=payments) | Q(amount__in=amounts)
+    found = list(Refund.objects.filter(theirs & near).select_related("payment__account", "account")[:500])
+    listed = listed_before(found)
+    best = {}
+    for row in waiting:
+        likely = [_weighed(refund, row) for refund in found if _is_near(refund, row, listed)]
+        if likely:
+            best[row.pk] = max(likely, key=lambda one: one.weight)
+    return best
+
+
+def _is_near(refund: Refund, row: UnmatchedRefund, listed: dict[int, Container[str]]) -> bool:
+    if refund.account_id != row.account_id or row.reference in listed.get(refund.pk, ()):
+        return False
+    return refund.payment.reference == row.payment_reference if row.payment_reference else refund.amount == row.amount
 
 
 def _weighed(refund: Refund, row: UnmatchedRefund) -> Suggestion:
@@ -169,8 +193,21 @@ def match_unmatched(row_id: int, refund_id: int, by: User, *, seen: int) -> Refu
 def stood_there_before(refund: Refund, reference: str) -> bool:
     """Whether our own record shows that this refund of theirs is older than our order."""
     sent = first_that_left(refund)
-    listed = sent.before.get("references") if sent else None
-    return isinstance(listed, list | tuple) and reference in listed
+    return sent is not None and reference in _shown(sent)
+
+
+def listed_before(refunds: Sequence[Refund]) -> dict[int, Container[str]]:
+    """What they showed before we first asked for each of these, by the refund's id."""
+    listed: dict[int, Container[str]] = {}
+    sends = Attempt.objects.filter(refund__in=refunds, kind=Attempt.Kind.SEND).order_by("pk")
+    for attempt in sends.exclude(outcome=Attempt.Outcome.NOT_SENT):
+        listed.setdefault(attempt.refund_id, _shown(attempt))
+    return listed
+
+
+def _shown(sent: Attempt) -> Container[str]:
+    listed = sent.before.get("references")
+    return listed if isinstance(listed, list | tuple) else ()
 
 
 def why_no_match(row: UnmatchedRefund, refund: Refund) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from django import template
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy
 
 from gateways.money import Money
 from refunds import health, wording
@@ -60,6 +61,23 @@ def mode(account: Account) -> str:
 def words(name: str) -> str:
     """partially_refunded → partially refunded."""
     return name.replace("_", " ")
+
+
+TABS = {
+    "all": gettext_lazy("All"),
+    "asked": gettext_lazy("To be requested"),
+    "skipped": gettext_lazy("Skipped"),
+    "suspect": gettext_lazy("Likely duplicates"),
+    "waiting": gettext_lazy("Waiting"),
+    "requested": gettext_lazy("Requested"),
+    "refused": gettext_lazy("Refused"),
+}
+
+
+@register.filter
+def tab_word(name: str) -> str:
+    """What the link to a part of a batch's rows is called."""
+    return str(TABS[name])
 
 
 @register.filter

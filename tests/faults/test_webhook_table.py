@@ -13,8 +13,8 @@ from django.test import Client
 
 from gateways.sandbox import Sandbox
 from gateways.sandbox.airpay import FORM
-from refunds import services
 from refunds.models import Delivery
+from refunds.services import deliveries
 from tests.builders import ACCOUNTS, again, make_account
 from tests.faults.letters import SENDERS, inside, letter_of, seal
 from tests.faults.test_forgery import ROOT, Desk, sealed_by_anybody
@@ -234,8 +234,8 @@ def test_trouble_of_our_own_keeps_nothing_and_brings_it_back(
 
     parcel, before = true_parcel(desk, sandbox), desk.seen()
     with monkeypatch.context() as broken:
-        broken.setattr(services, "hear_webhook", breaks)
-        broken.setattr(services, "hear_knock", breaks)
+        broken.setattr(deliveries, "hear_webhook", breaks)
+        broken.setattr(deliveries, "hear_knock", breaks)
         assert hand_in(parcel) == status
         assert desk.seen() == before
     assert hand_in(parcel) == 200

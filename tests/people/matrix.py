@@ -141,11 +141,18 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:refunds_payment_dispute", "Dispute of a payment", FINANCE, FINANCE, "marks or closes it"),
     Screen("admin:refunds_payment_import", "Import payments", FINANCE, FINANCE, "takes them in"),
     Screen("admin:refunds_payment_import_template", "The import's template", FINANCE, FINANCE),
+    # --- batches ---
+    *model("refunds_batch", "Batches", DESK, page=NO_POST, adds="+xxxxxxx>>", one="0+++000+>>"),
+    Screen("admin:refunds_batch_rehearsal", "A file's dry run", "+xxxxxxx>>", "+xxxxxxx>>", "requests its rows"),
+    Screen("admin:refunds_batch_refused", "One's own refused rows, as a file", "0000xxx0>>", NO_POST),
+    Screen("admin:refunds_batch_template", "A template of such a file", "+xxxxxxx>>", NO_POST),
     # --- what gateways show and say ---
     *model("refunds_unmatchedrefund", "Unmatched refunds", DELIVERIES, page=NO_POST),
     Screen("admin:refunds_unmatchedrefund_match", "Say which refund it is", NO_POST, FINANCE, "says it"),
     Screen("admin:refunds_unmatchedrefund_dismiss", "Say that it is none of ours", NO_POST, FINANCE, "says it"),
-    *model("refunds_delivery", "Deliveries", DELIVERIES, page=NOBODY),
+    *model("refunds_delivery", "Deliveries", DELIVERIES, page=NO_POST),
+    Screen("admin:refunds_delivery_refused", "Knocks that were refused", DELIVERIES, NO_POST),
+    Screen("admin:refunds_delivery_replay", "Hear a delivery again", FINANCE, FINANCE, "hears it"),
     Screen(
         "admin:refunds_delivery_export", "Deliveries: export the list", NO_POST, EXPORTS, "exports what one may see"
     ),
@@ -261,6 +268,7 @@ ACTIONS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     },
     "refunds.Payment": {"request_what_is_free": ("request", AGENTS)},
     "refunds.Account": {},
+    "refunds.Batch": {},
     "refunds.Delivery": {},
     "refunds.Verification": {},
     "refunds.RefundReason": {},

@@ -18,7 +18,7 @@ from django.utils import timezone
 from gateways.contract import Outcome, RefundUpdate
 from gateways.money import Money
 from refunds import services
-from refunds.models import Change, Payment, Refund, RefundReason, Status, UnmatchedRefund, Verification
+from refunds.models import Batch, Change, Payment, Refund, RefundReason, Status, UnmatchedRefund, Verification
 from refunds.services.actor import WORKER
 from refunds.services.steps import locked, take_step
 from refunds.services.unmatched import keep_unmatched
@@ -200,12 +200,21 @@ def a_change() -> Change:
     return services.propose_change("groups", about.username, wish, by, "Because.", person=about)
 
 
+def a_batch() -> Batch:
+    """A colleague's, confirmed and not worked off yet."""
+    colleague, payment = a_colleague(), paid()
+    row = f"{payment.account},{payment.reference},10.00,EUR,Goodwill"
+    file = f"account,payment_reference,amount,currency,reason\n{row}".encode()
+    return services.open_batch(services.dry_run(file, "refunds.csv", colleague), colleague)
+
+
 def a_verification() -> Verification:
     return Verification.objects.create(at=LONG_AGO, finished_at=LONG_AGO)
 
 
 THINGS: dict[str, Callable[[], Any]] = {
     "account": make_account,
+    "batch": a_batch,
     "delivery": lambda: make_delivery(make_account()),
     "verification": a_verification,
     "refund": a_refund,

@@ -16,6 +16,7 @@ from refunds import guards, history, services
 from refunds.checks import check_database
 from refunds.models import Event, Payment
 from tests.builders import alice, approved, bert, bob, make_payment, make_rule, stand_in, ute
+from tests.people.rooms import a_batch
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +60,7 @@ def test_what_was_asked_for_never_changes(table: str, column: str) -> None:
     approved()
     make_rule("2")
     stand_in(bob(), bert())
+    a_batch()
     services.propose_change(
         "accounts", "alice", {"accounts": ["payerly-eu"]}, ute(), "She helps there.", person=alice()
     )

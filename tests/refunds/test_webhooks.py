@@ -19,6 +19,7 @@ from gateways.errors import BadWebhook
 from gateways.payerly import Payerly
 from refunds import services
 from refunds.models import Account, Delivery, Event, Payment, Refund, UnmatchedRefund
+from refunds.services import deliveries
 from tests.builders import again, make_account, make_delivery, make_payment
 from tests.refunds.test_record import standing_in
 
@@ -234,7 +235,7 @@ def test_a_crash_in_the_middle_keeps_nothing_so_that_they_send_it_again(monkeypa
         raise RuntimeError
 
     with monkeypatch.context() as patched:
-        patched.setattr(services, "hear_webhook", crash)
+        patched.setattr(deliveries, "hear_webhook", crash)
         assert deliver(callback(refund)).status_code == 500
     assert untouched(refund)
     assert deliver(callback(refund)).status_code == 200
@@ -246,7 +247,7 @@ def test_a_database_that_is_away_asks_them_to_come_back(monkeypatch: pytest.Monk
     def away(*args: object) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr(services, "hear_webhook", away)
+    monkeypatch.setattr(deliveries, "hear_webhook", away)
     assert deliver(callback(standing_in("processing"))).status_code == 503
 
 
