@@ -21,7 +21,9 @@ from gateways import cards
 MASK = "•••"
 SHORTEST_SECRET = 8  # a shorter one would star out half of the log
 # Any variable with such a word in its name holds something that is nobody's business.
-SECRET_NAME = re.compile("SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|API|AUTH|COOKIE", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE", re.IGNORECASE
+)
 SPACES = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}")  # amounts are written with them
 
 

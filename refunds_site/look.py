@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
+from django.utils.translation import gettext_lazy as _
 
 
 def may(permission: str) -> Callable[[HttpRequest], bool]:
@@ -114,7 +115,12 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("refunds/desk.css")],
-    "ACCOUNT": {"navigation": [{"title": "Sign-in and security", "link": reverse_lazy("mfa_index")}]},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": _("Sign-in and security"), "link": reverse_lazy("mfa_index")},
+        ]
+    },
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }
 

@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "refunds_site.preferences.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -214,11 +215,18 @@ warnings.filterwarnings("ignore", message="No directory at", category=UserWarnin
 
 MEDIA_ROOT = ENV.str("EVIDENCE_DIR", default=str(BASE_DIR / "var" / "evidence"))
 
-# --- Words and times: stored in UTC, shown in TIME_ZONE ---
+# --- Words and times: stored in UTC, shown in TIME_ZONE, or as each person prefers ---
 
 USE_TZ = True
 TIME_ZONE = ENV.str("TIME_ZONE", default="UTC")
 LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
+LANGUAGES = [("en", "English"), ("pl", "Polski")]
+
+# --- Notices: digests by e-mail, and the house's channel; the address of a channel is as good as its password ---
+
+NOTICE_DIGEST_MINUTES = ENV.int("NOTICE_DIGEST_MINUTES", default=60)
+# Read past the reader's casts, as SECRET_KEY.
+NOTICE_WEBHOOK_URL = str(ENV.ENVIRON.get("NOTICE_WEBHOOK_URL", "")).strip()
 
 # --- Exports: a list as CSV or XLSX ---
 

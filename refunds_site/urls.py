@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
 from refunds.admin.fresh import needed
+from refunds.admin.preferences import preferences
 from refunds.webhooks import receive
 from refunds_site import login_log, second_factor, security, sso_views
 from refunds_site.surface import not_found
@@ -73,6 +74,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/autocomplete/", not_found),  # no field of ours asks it, and it knows no scope
     path("admin/", admin.site.urls),
+    path("accounts/preferences/", admin.site.admin_view(preferences), name="preferences"),
     path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),
 ]

@@ -9,6 +9,7 @@ from refunds.models.checkpoint import Checkpoint, Verification
 from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
 from refunds.models.event import Event
+from refunds.models.notice import How, Notice, Preference
 from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
@@ -26,7 +27,10 @@ __all__ = [
     "Delegation",
     "Delivery",
     "Event",
+    "How",
+    "Notice",
     "Payment",
+    "Preference",
     "ReasonWord",
     "Refund",
     "RefundReason",
