@@ -9,5 +9,5 @@ class RefundsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from refunds import checks, login_checks  # noqa: F401  they register the system checks
+        from refunds import checks, login_checks, notice_checks  # noqa: F401  they register the system checks
         from refunds_site import checks as checks_of_the_site  # noqa: F401

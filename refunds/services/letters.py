@@ -138,8 +138,8 @@ def _digest(person: User, rows: list[Notice]) -> Letter:
 def _letter(person: User, rows: list[Notice], subject: str, template: str, **words: Any) -> Letter:
     stands_in = [str(delegation.person) for delegation in in_force(person)]
     preferences = f"{address()}{reverse('preferences')}"
-    body = render_to_string(template, {**words, "person": person, "stands_in": stands_in, "preferences": preferences})
-    body = re.sub(r"\n{3,}", "\n\n", body.strip()) + "\n"
+    words |= {"person": person, "stands_in": stands_in, "preferences": preferences}
+    body = re.sub(r"\n{3,}", "\n\n", render_to_string(template, words).strip()) + "\n"
     return Letter(rows, person.email, " ".join(subject.split()), cards.masked(body))
 
 
