@@ -75,7 +75,7 @@ def announce() -> None:
         print(f"  Log in as     {DEMO_PEOPLE}")
         print("  Password      demo")
         if mails := getattr(settings, "EMAIL_FILE_PATH", None):
-            print(f"  E-mails       {mails}")
+            print(f"  E-mails       {mails}/")
     print("\n  Ctrl-C ends everything.\n", flush=True)
 
 

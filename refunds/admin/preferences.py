@@ -51,7 +51,7 @@ class PreferenceForm(forms.Form):
         self.wishes = wishes
         house = settings.TIME_ZONE
         self._choose("language", [("", _("As my browser says")), *settings.LANGUAGES])
-        zones = [("", _("The house's: %(zone)s") % {"zone": house}), *((zone, zone) for zone in places.zones())]
+        zones = [("", _("As the house has it: %(zone)s") % {"zone": house}), *((zone, zone) for zone in places.zones())]
         self._choose("time_zone", zones)
         if not policy.may(person, policy.APPROVE):
             del self.fields["to_decide"]

@@ -144,9 +144,9 @@ class Migration(migrations.Migration):
                     "to_decide",
                     models.CharField(
                         choices=[
-                            ("each", "one e-mail for each, at once"),
-                            ("digest", "one e-mail for many, now and then"),
-                            ("off", "no e-mail"),
+                            ("each", "One e-mail for each, at once"),
+                            ("digest", "One e-mail for many, now and then"),
+                            ("off", "No e-mail"),
                         ],
                         default="digest",
                         max_length=10,
@@ -156,9 +156,9 @@ class Migration(migrations.Migration):
                     "own",
                     models.CharField(
                         choices=[
-                            ("each", "one e-mail for each, at once"),
-                            ("digest", "one e-mail for many, now and then"),
-                            ("off", "no e-mail"),
+                            ("each", "One e-mail for each, at once"),
+                            ("digest", "One e-mail for many, now and then"),
+                            ("off", "No e-mail"),
                         ],
                         default="each",
                         help_text="What becomes of own requests.",

@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 class How(models.TextChoices):
     """How somebody wants to hear of something."""
 
-    EACH = "each", _("one e-mail for each, at once")
-    DIGEST = "digest", _("one e-mail for many, now and then")
-    OFF = "off", _("no e-mail")
+    EACH = "each", _("One e-mail for each, at once")
+    DIGEST = "digest", _("One e-mail for many, now and then")
+    OFF = "off", _("No e-mail")
 
 
 class Preference(models.Model):

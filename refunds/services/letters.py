@@ -47,7 +47,7 @@ SENTENCES: dict[str, Any] = {
     Kind.TO_DECIDE: gettext_lazy("%(requester)s asks for a refund, and it waits for your decision."),
     Kind.RETURNED: gettext_lazy("%(actor)s has returned your request with a question. Answer it and resubmit it."),
     Kind.REJECTED: gettext_lazy("%(actor)s has rejected your request. The amount is free again."),
-    Kind.FAILED: gettext_lazy("It failed for certain: no money moved. You can try again as a new refund."),
+    Kind.FAILED: gettext_lazy("It failed, and no money moved. You can try again as a new refund."),
     Kind.SUCCEEDED: gettext_lazy("It is done: the money was sent back."),
     Kind.REVERSED: gettext_lazy(
         "It had succeeded, and then the money came back to us. Talk to the customer, then try again as a new refund."
@@ -76,7 +76,7 @@ class Letter:
     def headers(self) -> dict[str, str]:
         """A second sending of the same rows has the same Message-ID, so that mail programs show one of them."""
         host = urlsplit(address()).hostname
-        numbers = ",".join(str(row.pk) for row in self.rows)
+        numbers = ",".join(f"{row.pk} {row.made_at:%Y%m%d%H%M%S%f}" for row in self.rows)
         headers = {
             "Message-ID": f"<notice-{hashlib.sha256(numbers.encode()).hexdigest()[:32]}@{host}>",
             "Auto-Submitted": "auto-generated",

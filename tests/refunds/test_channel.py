@@ -27,7 +27,7 @@ from tests.builders import make_account
 from tests.refunds.test_notices import call_for_a_person
 from tests.refunds.test_record import hear, standing_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 SECRET = "/services/T00000000/B00000000/only-for-tests-0123456789"
 
 
@@ -131,7 +131,6 @@ def test_it_waits_as_long_as_the_host_asks(host: Host) -> None:
     assert row().due_at > timezone.now() + timedelta(seconds=590)
 
 
-@pytest.mark.once
 def test_a_host_that_never_answers_is_left_after_its_deadline(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.waits = threading.Event()
     monkeypatch.setattr(channel, "DEADLINE", timedelta(seconds=0.3))
@@ -141,7 +140,6 @@ def test_a_host_that_never_answers_is_left_after_its_deadline(host: Host, monkey
     assert "NoAnswer" in row().trouble
 
 
-@pytest.mark.once
 def test_the_address_is_in_no_log_no_row_and_no_report(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +162,6 @@ def test_the_address_is_in_no_log_no_row_and_no_report(
     assert "only-for-tests" not in str(shown["NOTICE_WEBHOOK_URL"])
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("url", ["https://10.0.0.7/hook", "https://169.254.169.254/latest", "http://hooks.example/x"])
 def test_an_address_inside_our_own_network_is_not_called(settings: Any, url: str) -> None:
     settings.NOTICE_WEBHOOK_URL = url
@@ -216,7 +213,6 @@ def test_without_a_channel_nothing_is_written() -> None:
 # --- The settings ---
 
 
-@pytest.mark.once
 def test_a_half_configured_house_is_told_so(settings: Any) -> None:
     def found() -> list[str | None]:
         return [one.id for check in (notice_checks.check_mail, notice_checks.check_notices) for one in check()]

@@ -23,7 +23,7 @@ from refunds.preferences import language, next_digest, reading, zone, zones
 from tests.builders import alice, allow, ask, bob, carol, make_payment
 from tests.people.desk import log_in, words
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PAGE = "/accounts/preferences/"
 
@@ -71,7 +71,6 @@ def test_ones_own_language_then_the_browsers_then_the_houses(settings: Any) -> N
     assert words(Client().get(reverse("account_login"), headers={"Accept-Language": "pl"})).count('lang="pl"') == 1
 
 
-@pytest.mark.once
 def test_a_wish_that_nobody_can_fulfil_any_more_is_the_houses() -> None:
     assert zone("Mars/Olympus") == timezone.get_default_timezone()
     assert zone("../../etc/passwd") == timezone.get_default_timezone()
@@ -80,7 +79,6 @@ def test_a_wish_that_nobody_can_fulfil_any_more_is_the_houses() -> None:
         assert (translation.get_language(), timezone.get_current_timezone_name()) == ("en", "UTC")
 
 
-@pytest.mark.once
 def test_the_zones_are_places() -> None:
     assert {"UTC", "Asia/Tokyo", "Europe/Warsaw", "America/Sao_Paulo"} <= {*zones()}
     assert not [name for name in zones() if name.startswith(("Etc/", "posix/", "right/", "US/"))]
@@ -113,13 +111,11 @@ def test_another_time_zone_begins_no_new_day_for_an_allowance() -> None:
                 ask(payment)
 
 
-@pytest.mark.once
 def test_a_deputys_days_are_the_houses() -> None:
     with reading("", "Asia/Tokyo"):
         assert _midnight(NOON.date()) == datetime(2026, 11, 20, tzinfo=UTC)
 
 
-@pytest.mark.once
 def test_the_journal_stays_in_english() -> None:
     wants(alice(), language="pl")
     with reading("pl", "Asia/Tokyo"):
@@ -205,7 +201,6 @@ def test_the_page_is_one_click_away_from_every_page() -> None:
     assert f'href="{PAGE}"' in words(log_in(alice()).get(reverse("admin:index")))
 
 
-@pytest.mark.once
 def test_digests_go_out_at_the_same_moments_for_everybody(settings: Any) -> None:
     assert next_digest(NOON) == NOON + timedelta(hours=1)
     assert next_digest(NOON + timedelta(minutes=59, seconds=59)) == NOON + timedelta(hours=1)
