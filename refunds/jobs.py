@@ -52,6 +52,14 @@ def verification(asked_by: int) -> None:
         history.verify_and_keep(asked_by)
 
 
+@task()
+def tell(person_id: int | None) -> None:
+    from refunds import services
+
+    with correlation.act():
+        services.tell(person_id)
+
+
 def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
     """Have a refund's turn taken at the moment (UTC) that its row is booked for, or at once with that ticket.
 
@@ -75,3 +83,8 @@ def wake_batch(batch_id: int, booked_for: datetime) -> None:
 def wake_key_fetch(account_id: int) -> None:
     """Before everything else: without the key no webhook of the account is let in."""
     key_fetch.using(priority=10, run_after=timezone.now()).enqueue(account_id)
+
+
+def wake_tell(person_id: int | None) -> None:
+    """Have this person, or without one the house's channel, told what is due; after whatever moves money."""
+    tell.using(priority=-10, run_after=timezone.now()).enqueue(person_id)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from django.db import transaction
+
 from gateways.errors import GatewayError
 from refunds import accounts
-from refunds.models import Account
+from refunds.models import Account, Notice
+from refunds.services.notices import book_for_the_channel
 
 log = logging.getLogger(__name__)
 
@@ -25,5 +28,8 @@ def fetch_webhook_key(account_id: int) -> None:
     elif key == account.webhook_key:
         Account.objects.filter(pk=account_id).update(webhook_key_offered="")
     elif key:
-        Account.objects.filter(pk=account_id).update(webhook_key_offered=key)
+        with transaction.atomic():
+            Account.objects.filter(pk=account_id).update(webhook_key_offered=key)
+            if key != account.webhook_key_offered:
+                book_for_the_channel(account, Notice.Kind.KEY, "")
         log.warning("%s signs its webhooks with another key now; a gateway admin has to accept it.", account)

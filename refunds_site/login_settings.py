@@ -76,12 +76,13 @@ SESSION_HOURS = ENV.int("SESSION_HOURS", default=10)
 SESSION_COOKIE_AGE = SESSION_HOURS * 60 * 60
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
-# --- E-mail: only invitations, and only where EMAIL_URL says how ---
+# --- E-mail: invitations and notices, only where EMAIL_URL says how ---
 
 SENDS_MAIL = bool(ENV.str("EMAIL_URL", default=""))
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 if SENDS_MAIL:
     vars().update(ENV.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server
 DEFAULT_FROM_EMAIL = ENV.str("EMAIL_FROM", default="refund-desk@localhost")
 
 # --- Single sign-on (OpenID Connect): on where an issuer is named ---

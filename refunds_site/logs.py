@@ -21,7 +21,9 @@ from gateways import cards
 MASK = "•••"
 SHORTEST_SECRET = 8  # a shorter one would star out half of the log
 # Any variable with such a word in its name holds something that is nobody's business.
-SECRET_NAME = re.compile("SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|API|AUTH|COOKIE", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE", re.IGNORECASE
+)
 SPACES = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}")  # amounts are written with them
 
 
@@ -46,7 +48,7 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> list[str]:
     found = {settings.SECRET_KEY}
     for name, value in environment:
         if SECRET_NAME.search(name):
-            found |= {_read(name, value), *_password(value)}
+            found |= {_read(name, value), *_parts(name, _read(name, value))}
     return sorted({form for secret in found if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}, key=len)[
         ::-1
     ]
@@ -57,13 +59,14 @@ def _read(name: str, value: str) -> str:
     return settings.ENV.ENVIRON.get(name.removesuffix("_FILE"), "").strip() if name.endswith("_FILE") else value.strip()
 
 
-def _password(url: str) -> set[str]:
-    """The one in a database's address, as it stands there and as it is typed."""
+def _parts(name: str, url: str) -> set[str]:
+    """Of an address: its password, as it stands there and as it is typed, and the path that opens a channel."""
     try:
-        password = urlsplit(url).password or ""
+        parts = urlsplit(url)
+        password = parts.password or ""
     except ValueError:
         return set()
-    return {password, unquote(password)}
+    return {password, unquote(password), parts.path if "WEBHOOK_URL" in name else ""}
 
 
 def _forms(secret: str) -> set[str]:

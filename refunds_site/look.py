@@ -135,7 +135,12 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("refunds/desk.css")],
-    "ACCOUNT": {"navigation": [{"title": gettext_lazy("Sign-in and security"), "link": reverse_lazy("mfa_index")}]},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": gettext_lazy("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": gettext_lazy("Sign-in and security"), "link": reverse_lazy("mfa_index")},
+        ]
+    },
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }
 

@@ -74,6 +74,8 @@ def announce() -> None:
         print(f"  Sandbox       http://127.0.0.1:{settings.SANDBOX_PORT}/")
         print(f"  Log in as     {DEMO_PEOPLE}")
         print("  Password      demo")
+        if mails := getattr(settings, "EMAIL_FILE_PATH", None):
+            print(f"  E-mails       {mails}/")
     print("\n  Ctrl-C ends everything.\n", flush=True)
 
 

@@ -71,10 +71,10 @@ MIDDLEWARE = [
     "refunds_site.surface.never_stored",
     "refunds_site.surface.cards_not_shown",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "refunds_site.preferences.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -227,7 +227,7 @@ warnings.filterwarnings("ignore", message="No directory at", category=UserWarnin
 
 MEDIA_ROOT = ENV.str("EVIDENCE_DIR", default=str(BASE_DIR / "var" / "evidence"))
 
-# --- Words and times: stored in UTC, shown in TIME_ZONE; words are said in the reader's language ---
+# --- Words and times: stored in UTC, shown in TIME_ZONE, or as each person prefers ---
 
 USE_TZ = True
 TIME_ZONE = ENV.str("TIME_ZONE", default="UTC")
@@ -236,6 +236,12 @@ LANGUAGES = [("en", "English"), ("pl", "Polski")]
 LANGUAGE_CODE = ENV.str("LANGUAGE_CODE", default="en")
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["refunds_site.formats"]
+
+# --- Notices: digests by e-mail, and the house's channel; the address of a channel is as good as its password ---
+
+NOTICE_DIGEST_MINUTES = ENV.int("NOTICE_DIGEST_MINUTES", default=60)
+# Read past the reader's casts, as SECRET_KEY.
+NOTICE_WEBHOOK_URL = str(ENV.ENVIRON.get("NOTICE_WEBHOOK_URL", "")).strip()
 
 # --- Exports: a list as CSV or XLSX ---
 

@@ -13,6 +13,7 @@ from django.views.generic import RedirectView
 
 from refunds.admin.find import find_view
 from refunds.admin.fresh import needed
+from refunds.admin.preferences import preferences
 from refunds.webhooks import receive
 from refunds_site import login_log, second_factor, security, sso_views
 from refunds_site.surface import not_found
@@ -75,6 +76,7 @@ urlpatterns = [
     path("admin/autocomplete/", not_found),  # no field of ours asks it, and it knows no scope
     path("admin/find/", admin.site.admin_view(find_view), name="find"),
     path("admin/", admin.site.urls),
+    path("accounts/preferences/", admin.site.admin_view(preferences), name="preferences"),
     path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),
 ]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from gateways.money import Money
-from refunds import people, policy
+from refunds import people, policy, services
 from refunds.admin.proposal_form import CURRENCY, ProposalForm, Wish, amount_field, boxes, choose_from, known_currency
 from refunds.models import Account, Allowance
 from refunds.services.change_kinds import LONGEST_DELEGATION
@@ -90,7 +90,7 @@ class DeputyForm(ProposalForm):
     field_order = ("deputy", "from_day", "last_day", "note")
 
     def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
-        usual = {"from_day": timezone.localdate().isoformat(), "note": _("While I am away.")}
+        usual = {"from_day": services.day_of_the_house().isoformat(), "note": _("While I am away.")}
         super().__init__(*args, **{**kwargs, "initial": {**usual, **kwargs.get("initial", {})}})
         active = User.objects.filter(is_active=True, is_superuser=False).exclude(pk=by.pk).order_by("username")
         able = [user.pk for user in active if policy.may(user, policy.APPROVE)]
@@ -107,7 +107,7 @@ class DeputyForm(ProposalForm):
 
 
 def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time()))
+    return timezone.make_aware(datetime.combine(day, time()), timezone.get_default_timezone())
 
 
 class GroupsForm(ProposalForm):

@@ -103,7 +103,8 @@ def known_to_the_sandbox() -> dict[str, Any]:
 def _add_people() -> None:
     secret = make_password(PASSWORD)
     for name, group in PEOPLE.items():
-        user = User.objects.create(username=name, password=secret, is_staff=True, is_superuser=not group)
+        told = {"password": secret, "email": f"{name}@demo.example"}
+        user = User.objects.create(username=name, is_staff=True, is_superuser=not group, **told)
         if group:
             user.groups.add(Group.objects.get(name=group))
 

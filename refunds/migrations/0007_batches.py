@@ -26,7 +26,7 @@ def create_groups(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("refunds", "0005_people_and_rules"),
+        ("refunds", "0006_notices"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("refunds", "0005_people_and_rules"),
+        ("refunds", "0008_refused_knocks"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

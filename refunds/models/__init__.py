@@ -11,6 +11,7 @@ from refunds.models.declaration import Declaration
 from refunds.models.delivery import Delivery
 from refunds.models.event import Event
 from refunds.models.knock import RefusedKnock
+from refunds.models.notice import How, Notice, Preference
 from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
@@ -30,7 +31,10 @@ __all__ = [
     "Delegation",
     "Delivery",
     "Event",
+    "How",
+    "Notice",
     "Payment",
+    "Preference",
     "ReasonWord",
     "Refund",
     "RefundReason",

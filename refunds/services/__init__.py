@@ -1,7 +1,7 @@
 """The steps of a refund, one function each. Everything that changes a refund or a payment goes through here."""
 
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
-from refunds.services.allowances import Left, left_of, left_today, taken_today
+from refunds.services.allowances import Left, day_of_the_house, left_of, left_today, taken_today
 from refunds.services.batches import batches_for, confirmed_before, open_batch, take_batch_turn
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
@@ -35,6 +35,7 @@ from refunds.services.request import request_refund, resubmit_refund, retry_refu
 from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund
 from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund, why_no_check
+from refunds.services.telling import notices_given_up, sweep_notices, tell
 from refunds.services.turns import take_payment_turn, take_turn
 from refunds.services.typed import searches_for_a_card, without_cards
 from refunds.services.unmatched import (
@@ -47,6 +48,7 @@ from refunds.services.unmatched import (
     why_no_match,
     why_no_name,
 )
+from refunds.services.wishes import save_preference
 
 __all__ = [
     "DUPLICATE_DAYS",
@@ -75,6 +77,7 @@ __all__ = [
     "confirm_change",
     "confirm_outcome",
     "confirmed_before",
+    "day_of_the_house",
     "dismiss_unmatched",
     "drop_change",
     "drop_proposal",
@@ -104,6 +107,7 @@ __all__ = [
     "next_number",
     "not_failed_before",
     "note_refused",
+    "notices_given_up",
     "open_batch",
     "open_declaration",
     "pause_account",
@@ -120,6 +124,7 @@ __all__ = [
     "resume_account",
     "retry_refund",
     "return_refund",
+    "save_preference",
     "searches_for_a_card",
     "send_invitation",
     "send_now",
@@ -129,12 +134,14 @@ __all__ = [
     "stands",
     "suggestions",
     "sweep",
+    "sweep_notices",
     "switch_off",
     "sync_people",
     "take_batch_turn",
     "take_payment_turn",
     "take_turn",
     "taken_today",
+    "tell",
     "try_account_now",
     "unapprove_refund",
     "why_no_cancel",

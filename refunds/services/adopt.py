@@ -29,7 +29,8 @@ def adopt_refund(payment_id: int, update: RefundUpdate, *, keys_are_shown: bool)
     refund = _as_they_show_it(payment, update, update.amount)
     actor = Actor.gateway(gateway_class(payment.account.gateway).label, Mouth.LOOK_UP)
     text = f"Found at the gateway: {update.amount} {update.amount.currency}, reference {update.reference}."
-    write_line(refund, "adopted", actor, text=text, data={"key": update.key, "outcome": update.outcome})
+    data, calls = {"key": update.key, "outcome": update.outcome}, bool(refund.needs_attention)
+    write_line(refund, "adopted", actor, text=text, data=data, calls=calls)
     purse = "refunded" if refund.status == Status.SUCCEEDED else "held"
     Payment.objects.filter(pk=payment.pk).update(**{purse: F(purse) + refund.amount})
     if purse == "refunded":

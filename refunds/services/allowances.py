@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from django.contrib.auth.models import User
 from django.db.models import Case, F, Q, QuerySet, Value, When
@@ -20,7 +21,7 @@ def take(person: User, act: Allowance.Act, money: Money) -> None:
     """Count this act against the person's day; raises OverLimit and takes nothing where it is too much."""
     if why := limits.why_over(person, act, money):
         raise OverLimit(why)
-    today = timezone.localdate()
+    today = day_of_the_house()
     so_far = Case(When(day=today, then=F("taken")), default=Value(0))
     row = Allowance.objects.filter(person=person, act=act, currency=money.currency)
     left = row.annotate(so_far=so_far).filter(largest__gte=money.minor, so_far__lte=F("per_day") - money.minor)
@@ -44,9 +45,14 @@ def take(person: User, act: Allowance.Act, money: Money) -> None:
         )
 
 
+def day_of_the_house() -> date:
+    """Not the reader's: whoever chose another time zone would begin the day anew."""
+    return timezone.localdate(timezone=timezone.get_default_timezone())
+
+
 def taken_today(row: Allowance) -> int:
     """Minor units taken on this very day."""
-    return row.taken if row.day == timezone.localdate() else 0
+    return row.taken if row.day == day_of_the_house() else 0
 
 
 @dataclass(frozen=True)

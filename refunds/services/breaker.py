@@ -16,8 +16,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateways.contract import Gateway
-from refunds.models import Account, Refund, Status
+from refunds.models import Account, Notice, Refund, Status
 from refunds.services.due import ask_again, lease
+from refunds.services.notices import book_for_the_channel
 
 log = logging.getLogger("refunds")
 
@@ -94,6 +95,8 @@ def note_accident(account: Account, gateway: Gateway, why: str, *, of_probe: boo
     doubled = min(FIRST * 2 ** min(now_is.accidents - OPENS_AFTER, 10), LONGEST)
     until = timezone.now() + doubled * settings.POLL_PACE
     row.update(breaker_until=until, breaker_because=why[:300])
+    if now_is.breaker_until is None:
+        book_for_the_channel(account, Notice.Kind.BREAKER, why)
     said = f"{account}: {now_is.accidents} accidents in a row, so nothing is sent until {until:%H:%M:%S} UTC. {why}"
     transaction.on_commit(lambda: log.warning("%s", said), robust=True)
 

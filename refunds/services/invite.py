@@ -31,7 +31,7 @@ def invitation(person: User) -> str:
         raise NotAllowed(why)
     token = default_token_generator.make_token(person)
     names = {"uidb36": user_pk_to_url_str(person), "key": token}
-    return f"{_site()}{reverse('account_reset_password_from_key', kwargs=names)}"
+    return f"{address()}{reverse('account_reset_password_from_key', kwargs=names)}"
 
 
 def why_no_invitation(person: User) -> str:
@@ -70,7 +70,8 @@ def send_invitation(person: User) -> None:
     send_mail(_("Your account at the refund desk"), text, None, [person.email])
 
 
-def _site() -> str:
+def address() -> str:
+    """Of this site, for links that leave it."""
     if settings.PUBLIC_URL:
         return settings.PUBLIC_URL
     if settings.DEBUG:

@@ -13,6 +13,7 @@ from refunds import correlation
 from refunds.history.chain import link
 from refunds.models import Event, Payment, Refund
 from refunds.services.actor import Actor
+from refunds.services.notices import book
 
 log = logging.getLogger("refunds")
 
@@ -62,10 +63,15 @@ def _digest_before(line: Event) -> str:
     return chain.values_list("digest", flat=True).first() or ""
 
 
-def write_line(of: Refund | Payment, step: str, by: Actor, **words: Any) -> Event:
-    """Write the line inside the transaction of the step itself; the log hears of it once that is committed."""
+def write_line(of: Refund | Payment, step: str, by: Actor, *, calls: bool = False, **words: Any) -> Event:
+    """Write the line inside the transaction of the step itself; the log hears of it once that is committed.
+
+    Whom it concerns is written down with it; `calls`: the refund begins to call for a person.
+    """
     event = line_of(of, step, by, **words)
     event.save(force_insert=True)
+    if isinstance(of, Refund):
+        book(of, event, calls=calls)
     moved = f", {event.from_status} → {event.to_status}" if event.from_status not in ("", event.to_status) else ""
     said = f"{of if isinstance(of, Refund) else f'Payment {of.pk}'} v{of.version}: {step} by {by.name}{moved}"
     transaction.on_commit(lambda: log.info("%s", said), robust=True)

@@ -57,14 +57,15 @@ def take_step(
 
     Raises WrongMoment when the step does not fit the status, or when somebody else was faster.
     """
-    was = refund.status
+    was, attention = refund.status, changes.get("needs_attention")
+    calls = bool(attention) and attention != refund.needs_attention
     if move:
         _move(refund, move)
     _shift_money(refund, was, by)
     _compare_and_set(refund, was, changes)
     if ask_at := changes.get("ask_at"):
         wake_at(refund, ask_at)
-    return write_line(refund, step, by, was=was, text=text, data=data, heard=heard)
+    return write_line(refund, step, by, was=was, text=text, data=data, heard=heard, calls=calls)
 
 
 def _move(refund: Refund, move: Callable[[], None]) -> None:

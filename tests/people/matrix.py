@@ -111,6 +111,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("mfa_authenticate", "Log in: the second factor", OWN, OWN, "proves it"),
     Screen("mfa_reauthenticate", "Prove it again: code", OWN, OWN, "proves it"),
     Screen("mfa_reauthenticate_webauthn", "Prove it again: passkey", OWN, OWN, "proves it"),
+    Screen("preferences", "One's own preferences", EVERYBODY, EVERYBODY, "changes them"),
     Screen("mfa_index", "One's own security", OWN, "mmmmmmmmm>"),
     Screen("mfa_list_webauthn", "One's own passkeys, on the same page", OWN, "mmmmmmmmm>"),
     Screen("usersessions_list", "One's own sessions", OWN, OWN, "ends the others"),

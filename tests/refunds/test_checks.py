@@ -253,7 +253,8 @@ def test_atomic_requests_in_the_database_url_are_seen():
 
 
 def test_a_production_site_passes_djangos_own_deployment_checks():
-    done = manage("check", "--deploy", "--fail-level", "WARNING", PUBLIC_URL="https://refunds.example")
+    mail = {"EMAIL_URL": "smtp+tls://desk:secret@mail.example:587", "EMAIL_FROM": "desk@refunds.example"}
+    done = manage("check", "--deploy", "--fail-level", "WARNING", PUBLIC_URL="https://refunds.example", **mail)
     assert done.returncode == 0, done.stderr
 
 
