@@ -25,6 +25,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from refunds import policy
@@ -98,7 +99,8 @@ class Adapter(DefaultMFAAdapter):
             return base64.b32encode(secrets.token_bytes(20)).decode()  # fits no code
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
-        return f"Passkey {Authenticator.objects.filter(user=user, type=type).count() + 1}"
+        number = Authenticator.objects.filter(user=user, type=type).count() + 1
+        return _("Passkey %(number)s") % {"number": number}
 
 
 def seal() -> MultiFernet:
@@ -148,6 +150,7 @@ class PasskeyForm(AddWebAuthnForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         dress(self, name=UnfoldAdminTextInputWidget)
+        self.fields["name"].label = _("Name")
         self.fields["name"].widget.attrs["maxlength"] = "60"
 
 
@@ -155,6 +158,7 @@ class PasskeyNameForm(EditWebAuthnForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         dress(self, name=UnfoldAdminTextInputWidget)
+        self.fields["name"].label = _("Name")
         self.fields["name"].max_length = 60
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "locale"
 SAID_IN = ("gateways", "refunds", "refunds_site", "templates")
 MISSING = "No xgettext: what the desk says was not compared with its catalogues. Install gettext."
-EXTRACT = ("makemessages", "--all", "--no-wrap", "--no-obsolete", "--add-location", "file", "--verbosity", "0")
+EXTRACT = ("makemessages", "--all", "--no-wrap", "--add-location", "file", "--verbosity", "0")
 
 
 def languages() -> list[str]:

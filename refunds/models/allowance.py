@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 
@@ -37,7 +38,11 @@ class Allowance(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.person}: {self.get_act_display()} in {self.currency}"
+        return _("%(person)s: %(act)s in %(currency)s") % {
+            "person": self.person,
+            "act": self.get_act_display(),
+            "currency": self.currency,
+        }
 
 
 class Scope(models.Model):
@@ -71,4 +76,4 @@ class Delegation(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.deputy} for {self.person}"
+        return _("%(deputy)s for %(person)s") % {"deputy": self.deputy, "person": self.person}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 
@@ -51,4 +52,4 @@ class Rule(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"rule {self.number} v{self.version}"
+        return _("rule %(number)s v%(version)s") % {"number": self.number, "version": self.version}
