@@ -42,9 +42,9 @@ def on_the_refunds(request: HttpRequest) -> bool:
 
 
 def waiting_changes(request: HttpRequest) -> int:
-    from refunds.admin.changes import waiting_for  # the settings import this module before there are models
+    from refunds.admin.changes import number_waiting  # the settings import this module before there are models
 
-    return waiting_for(request.user).count()
+    return number_waiting(request)
 
 
 OF_BATCHES = ("view_batch", "request_refund")  # an agent sees the own ones

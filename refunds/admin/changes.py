@@ -54,6 +54,14 @@ def waiting_for(user: User | AnonymousUser) -> QuerySet[Change]:
     return in_scope(others, user)
 
 
+def number_waiting(request: HttpRequest) -> int:
+    """How many this person may be the one to confirm; a page asks once, for the navigation and for itself."""
+    known: int | None = getattr(request, "n_changes_waiting", None)
+    number = waiting_for(request.user).count() if known is None else known
+    request.n_changes_waiting = number  # type: ignore[attr-defined]
+    return number
+
+
 def in_scope(changes: QuerySet[Change], user: User) -> QuerySet[Change]:
     """Without rules of accounts that this person does not work with, and without anybody's accounts."""
     ids = scope.limited_to(user)

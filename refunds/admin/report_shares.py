@@ -60,7 +60,7 @@ def failures(found: Sequence[Failure]) -> Report:
         words = {"total": total, "code": _code(found[0]), "number": found[0].number}
         text = ngettext(
             "%(total)d refund failed: %(code)s.",
-            "%(total)d refunds failed; most often, %(number)d times: %(code)s.",
+            "%(total)d refunds failed; the most frequent code: %(code)s (%(number)d).",
             total,
         )
         answer = text % words

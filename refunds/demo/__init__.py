@@ -1,4 +1,4 @@
-"""The demo: people, sample payments and a few refunds that wait for approval. Only where DEBUG is on."""
+"""The demo: people, sample payments, refunds that wait for approval and some that are decided. Only with DEBUG on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from gateways.money import Money
 from refunds import accounts, services
-from refunds.models import Account, Change, Payment, RefundReason
+from refunds.demo.decided import DECIDED, decide
+from refunds.models import Account, Change, Payment, Refund, RefundReason
 from refunds.services.intake import BadRow, PaymentRow, read_rows, take_in
 
 SAMPLE = Path(__file__).with_name("payments.csv")
@@ -152,23 +153,35 @@ def _agree_on_rules() -> str:
 
 
 def _ask_for_refunds() -> str:
+    """What waits is of the newest payments; what was decided is not left for the approver."""
     asked: set[int] = set()
-    for name, account, currency, typed, reason, ticket, note in ASKED:
-        amount = Money.parse(typed, currency).minor if typed else 1
-        payment = _newest(account, currency, amount, asked)
-        if payment is None:
-            continue
-        asked.add(payment.pk)
-        services.request_refund(
-            payment.pk,
-            amount if typed else payment.free,
-            RefundReason.objects.get(name=reason),
-            User.objects.get(username=name),
-            seen_free=payment.free,
-            ticket=ticket,
-            internal_note=note,
-        )
-    return f"{len(asked)} refunds wait for approval"
+    n_waiting = sum(_ask(*row, asked=asked) is not None for row in ASKED)
+    n_decided = 0
+    for row, verdict, words in DECIDED:
+        if refund := _ask(*row, asked=asked):
+            decide(refund, verdict, words)
+            n_decided += 1
+    return f"{n_waiting} refunds wait for approval, {n_decided} more are decided"
+
+
+def _ask(
+    name: str, account: str, currency: str, typed: str, reason: str, ticket: str, note: str, *, asked: set[int]
+) -> Refund | None:
+    """Of the newest payment that nobody has asked a refund of; None where there is none."""
+    amount = Money.parse(typed, currency).minor if typed else 1
+    payment = _newest(account, currency, amount, asked)
+    if payment is None:
+        return None
+    asked.add(payment.pk)
+    return services.request_refund(
+        payment.pk,
+        amount if typed else payment.free,
+        RefundReason.objects.get(name=reason),
+        User.objects.get(username=name),
+        seen_free=payment.free,
+        ticket=ticket,
+        internal_note=note,
+    )
 
 
 def _newest(account: str, currency: str, at_least: int, but: set[int]) -> Payment | None:

@@ -79,6 +79,7 @@ def take_what_only_people_know(browser: Any, url: str, work: Any) -> None:
     tall = {"width": 1280, "height": 1100}
     for name, path in {
         "unknown": "refund/unknown/",
+        "reports": "refund/reports/?by=requested",
         "confirm": f"refund/{work.refunds['proposed'].pk}/confirm/",
         "account": f"account/{work.refunds['proposed'].account_id}/change/",
     }.items():

@@ -77,6 +77,8 @@ def pages(desk: scene.Scene) -> Iterator[str]:
         yield reverse(f"admin:refunds_{name}_change", args=(getattr(desk.refunds["requested"], model).pk,))
     yield reverse("admin:refunds_delivery_change", args=(desk.refunds["succeeded"].deliveries.first().pk,))
     yield reverse("admin:refunds_refund_unknown")
+    yield reverse("admin:refunds_refund_reports")
+    yield reverse("admin:refunds_refund_reports") + "?from=2026-01-02&to=2026-01-01"
     for status in ("unknown", "by hand"):
         yield reverse("admin:refunds_refund_declare", args=(desk.refunds[status].pk,))
     for name in ("confirm", "drop"):

@@ -91,13 +91,25 @@ def test_a_demo_account_gets_its_rights_from_its_group_alone(client: Any) -> Non
 def test_the_approvers_line_is_not_empty_at_the_first_start() -> None:
     make_account()
     assert "7 refunds wait for approval" in load()
-    waiting = Refund.objects.select_related("requested_by", "payment")
-    assert {refund.status for refund in waiting} == {"requested"}
+    waiting = Refund.objects.filter(status="requested").select_related("requested_by", "payment")
     assert {refund.requested_by.username for refund in waiting} == {"agent", "agent2"}
     assert {refund.payment.currency for refund in waiting} == {"EUR", "JPY", "KWD"}
     assert len({refund.reason_id for refund in waiting}) >= 5
     assert len({refund.payment_id for refund in waiting}) == 7
     assert not any(refund.payment.disputed_at for refund in waiting)
+
+
+@pytest.mark.usefixtures("debug")
+def test_some_are_decided_so_that_the_worker_has_something_to_do() -> None:
+    """By the services and on this very day: no line of the journal is invented."""
+    make_account()
+    assert "7 refunds wait for approval, 7 more are decided" in load()
+    decided = Refund.objects.exclude(status="requested")
+    assert Counter(decided.values_list("status", flat=True)) == {"approved": 5, "returned": 1, "rejected": 1}
+    assert not decided.filter(requested_by__username="approver").exists()
+    assert {event.actor for event in Event.objects.filter(refund__in=decided, sequence=2)} == {"approver"}
+    assert Event.objects.filter(refund__isnull=False, at__lt=timezone.now() - timedelta(minutes=5)).count() == 0
+    assert Refund.objects.filter(sent_at__isnull=False).count() == 0
 
 
 @pytest.mark.usefixtures("debug")

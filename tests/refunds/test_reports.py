@@ -255,7 +255,7 @@ def test_a_failure_has_the_code_that_the_gateway_gave() -> None:
     ]
     report = report_shares.failures(found)
     assert [row.label for row in report.rows] == ["Payerly: RC51", "Payerly: no code was kept", "Payerly: RC14"]
-    assert report.answer == "4 refunds failed; most often, 2 times: RC51."
+    assert report.answer == "4 refunds failed; the most frequent code: RC51 (2)."
 
 
 def test_a_failure_that_people_declared_is_called_so() -> None:

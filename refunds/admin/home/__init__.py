@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refunds import policy
+from refunds import policy, scope
 from refunds.admin.desk import DeskRequest
 from refunds.admin.home import accounts, agent, approver, finance
 from refunds.admin.home.piles import changes_to_confirm
@@ -12,19 +12,19 @@ from refunds.admin.home.piles import changes_to_confirm
 
 def home(request: DeskRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold calls this for the index page. Who has several parts sees them one below the other."""
-    user = request.user
-    parts = []
+    user, parts = request.user, []
+    limit = scope.limited_to(user)
     if policy.may(user, policy.REQUEST):
-        parts.append(agent.part(user))
+        parts.append(agent.part(user, limit))
     if policy.may(user, policy.APPROVE):
         parts.append(approver.part(user))
     if policy.may(user, policy.DECLARE) or (user.has_perm("refunds.view_refund") and not parts):
-        parts.append(finance.part(user))
+        parts.append(finance.part(user, limit))
     elif user.has_perm("refunds.view_unmatchedrefund"):
-        parts.append(finance.what_gateways_say(user))
-    own = [changes] if (changes := changes_to_confirm(user)) else []
+        parts.append(finance.what_gateways_say(user, limit))
+    own = [changes] if (changes := changes_to_confirm(request)) else []
     context.update({"parts": parts, "own_piles": own, "piles": [pile for part in parts for pile in part.piles] + own})
     if user.has_perm("refunds.view_account"):
-        context["strip"] = accounts.strip(user)
+        context["strip"] = accounts.strip(user, limit)
     context["may_find"] = user.has_perm("refunds.view_payment")
     return context

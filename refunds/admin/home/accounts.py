@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 
-from refunds import health
+from refunds import health, scope
 from refunds.admin.report_shares import per_cent
 from refunds.admin.report_times import told
 from refunds.capabilities import label_of
 from refunds.health import Calls, Health
+from refunds.models import Account
 
 MOST_LINES = 50
 
@@ -41,8 +42,8 @@ class Strip:
     names_refunds: bool
 
 
-def strip(user: User) -> Strip:
-    found = health.of_accounts(user)
+def strip(user: User, limit: list[int] | None) -> Strip:
+    found = health.of_accounts(scope.among(Account.objects.filter(is_active=True), limit, "pk"))
     lines = [
         Line(one, label_of(one.account.gateway), _window(one.hour), _window(one.day)) for one in found[:MOST_LINES]
     ]

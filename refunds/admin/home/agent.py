@@ -16,8 +16,8 @@ from refunds.models import Event, Refund, Status
 CALLED_TO = ~Q(needs_attention="")
 
 
-def part(user: User) -> Part:
-    own = scope.within(Refund.objects.filter(requested_by=user), user)
+def part(user: User, limit: list[int] | None) -> Part:
+    own = scope.among(Refund.objects.filter(requested_by=user), limit)
     shown = own.select_related("payment", "account", "reason", "requested_by")
     lists = {
         "returned": shown.filter(status=Status.RETURNED).annotate(question=_question()).order_by("requested_at")[:FEW],

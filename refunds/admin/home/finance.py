@@ -35,8 +35,7 @@ class Exposure:
     since: datetime
 
 
-def part(user: User) -> Part:
-    limit = scope.limited_to(user)
+def part(user: User, limit: list[int] | None) -> Part:
     refunds = scope.among(Refund.objects.all(), limit)
     over = health.over_committed(scope.among(Payment.objects.all(), limit)).order_by("pk")
     n_over = over.count()
@@ -86,9 +85,9 @@ def _to_confirm(user: User) -> list[Pile]:
     ]
 
 
-def what_gateways_say(user: User) -> Part:
+def what_gateways_say(user: User, limit: list[int] | None) -> Part:
     """What they show or send and nobody can place: all that those meet who look after gateways and move no money."""
-    return Part(_("What gateways say"), _what_gateways_say(user, scope.limited_to(user)))
+    return Part(_("What gateways say"), _what_gateways_say(user, limit))
 
 
 def _what_gateways_say(user: User, limit: list[int] | None) -> list[Pile]:

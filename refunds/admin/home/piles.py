@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet, Sum
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from refunds.admin import changes
+from refunds.admin.desk import DeskRequest
 from refunds.models import Refund
 
 FEW = 6  # rows of a list on the first page; its pile leads to the rest
@@ -70,9 +70,9 @@ def of_refunds(title: str, tally: Tally, query: str, tone: str) -> Pile:
     return Pile(title, tally.number, reverse("admin:refunds_refund_changelist") + query, tone, tally.sums)
 
 
-def changes_to_confirm(user: User) -> Pile | None:
+def changes_to_confirm(request: DeskRequest) -> Pile | None:
     """For those who could confirm one."""
-    if not changes.kinds_confirmed(user):
+    if not changes.kinds_confirmed(request.user):
         return None
     link = reverse("admin:refunds_change_changelist") + "?standing=mine"
-    return Pile(_("Changes waiting for you to confirm"), changes.waiting_for(user).count(), link, "waiting")
+    return Pile(_("Changes waiting for you to confirm"), changes.number_waiting(request), link, "waiting")

@@ -57,7 +57,7 @@ function draw(canvas) {
   const numbers = {
     beginAtZero: true,
     stacked: byDay,
-    ticks: { precision: canvas.dataset.unit === "%" ? undefined : 0 },
+    ticks: { precision: data.datasets.every((one) => one.data.every(Number.isInteger)) ? 0 : undefined },
     grid: {},
     title: { display: true, text: canvas.dataset.unit },
     max: canvas.dataset.most ? Number(canvas.dataset.most) : undefined,
