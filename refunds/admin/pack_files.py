@@ -14,8 +14,7 @@ from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from gateways import cards
-from refunds import history, policy, scope, sheets, wording
+from refunds import history, policy, scope, services, sheets, wording
 from refunds.admin import pack_verify
 from refunds.admin.export import EVENT, written
 from refunds.admin.stages import stages
@@ -103,10 +102,10 @@ class Packer:
         for number, attempt in enumerate(self.refund.attempts.order_by("pk").iterator(chunk_size=50), 1):
             head = f"{attempt.kind}, {attempt.outcome}, {_moment(attempt.started_at)}\n{attempt.said}\n"
             texts = [head, *(pretty(exchange) for exchange in attempt.exchanges)]
-            yield f"exchanges/{number:03}-{attempt.kind}.txt", [_masked("\n\n".join(texts))]
+            yield f"exchanges/{number:03}-{attempt.kind}.txt", [services.to_hand_out("\n\n".join(texts))]
         own = list(self.refund.deliveries.order_by("pk"))
         for number, delivery in enumerate([*own, *about_its_payment(self.refund)], 1):
-            yield f"exchanges/webhook-{number:03}.txt", [_masked(_delivered(delivery))]
+            yield f"exchanges/webhook-{number:03}.txt", [services.to_hand_out(_delivered(delivery))]
 
     def _evidence(self) -> Iterator[tuple[str, Content]]:
         for declaration in self.declarations:
@@ -149,7 +148,7 @@ class Packer:
                 "younger": [str(number) for number in self.younger],
             },
         )
-        return [_masked(text)]
+        return [services.to_hand_out(text)]
 
 
 def evidence_name(declaration: Declaration) -> str:
@@ -165,10 +164,6 @@ def _line(event: Event) -> dict[str, Any]:
 def _delivered(delivery: Delivery) -> str:
     head = f"{_moment(delivery.received_at)}, {delivery.result}: {delivery.why}\n"
     return "\n".join([head, *(f"{name}: {value}" for name, value in delivery.headers.items()), "", delivery.body])
-
-
-def _masked(text: str) -> bytes:
-    return cards.masked(text).encode(errors="backslashreplace")
 
 
 def _json(value: Any) -> Content:

@@ -38,16 +38,16 @@ def main() -> None:
 
 def files() -> Iterator[str]:
     """Every file is the one that was packed."""
-    for line in (HERE / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
+    for line in HERE.joinpath("SHA256SUMS").read_text(encoding="utf-8").splitlines():
         digest, name = line.split("  ", 1)
-        file = HERE / name
+        file = HERE.joinpath(name)
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
             yield f"{name} is missing, or is not the file that was packed."
 
 
 def chains() -> Iterator[str]:
     """Each line's digest covers the line and the digest before it."""
-    for chain in json.loads((HERE / "journal.json").read_text())["chains"]:
+    for chain in json.loads(HERE.joinpath("journal.json").read_text())["chains"]:
         previous = ""
         for place, line in enumerate(chain["lines"], 1):
             said = json.dumps([previous, *(line[name] for name in COVERED)], sort_keys=True, separators=(",", ":"))
@@ -58,9 +58,9 @@ def chains() -> Iterator[str]:
 
 def seals() -> Iterator[str]:
     """Each checkpoint's digest covers the one before and its lines. Compare it with the desk's own log, too."""
-    journal = json.loads((HERE / "journal.json").read_text())
+    journal = json.loads(HERE.joinpath("journal.json").read_text())
     ours = {line["line"]: line["digest"] for chain in journal["chains"] for line in chain["lines"]}
-    for seal in json.loads((HERE / "checkpoints.json").read_text())["checkpoints"]:
+    for seal in json.loads(HERE.joinpath("checkpoints.json").read_text())["checkpoints"]:
         if seal["lines"] is None:
             continue  # too many to hand on, or not for whoever made the pack: verification.txt says what was found
         digest, sealed = hashlib.sha256(seal["previous"].encode()), {}

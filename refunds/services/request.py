@@ -40,10 +40,7 @@ def request_refund(
     retry_of: Refund | None = None,
     not_the_same_as: Sequence[Refund] = (),
 ) -> Refund:
-    """Nothing → requested. `amount` and `seen_free` are minor units; `seen_free` is what the person saw as free.
-
-    `not_the_same_as` are refunds that it looks like and that the person has looked at; the journal names them.
-    """
+    """Nothing → requested. Minor units; `seen_free` is what was shown as free, `not_the_same_as` what was looked at."""
     policy.demand(by, policy.REQUEST, _("request a refund"))
     payment = Payment.objects.select_for_update(of=("self",)).select_related("account").get(pk=payment_id)
     policy.demand_in_scope(by, payment.account)
@@ -69,8 +66,7 @@ def request_refund(
         approvals_needed=rules.approvals_needed(rule),
     )
     demand_carried(refund, gateway)
-    _open(refund)
-    _write_the_first_line(refund, by, not_the_same_as)
+    _open(refund, by, not_the_same_as)
     return _let_through(refund)
 
 
@@ -188,7 +184,7 @@ def _hold(payment: Payment, amount: int, seen_free: int) -> None:
     )
 
 
-def _open(refund: Refund) -> None:
+def _open(refund: Refund, by: User, not_the_same_as: Sequence[Refund]) -> None:
     try:
         with transaction.atomic():
             refund.save(force_insert=True)
@@ -196,3 +192,4 @@ def _open(refund: Refund) -> None:
         if refund.retry_of is None:
             raise
         raise WrongMoment(_("%(retry_of)s is being retried already.") % {"retry_of": refund.retry_of}) from None
+    _write_the_first_line(refund, by, not_the_same_as)

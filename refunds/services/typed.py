@@ -33,6 +33,11 @@ def without_cards(text: str) -> str:
     return text
 
 
+def to_hand_out(text: str) -> bytes:
+    """Text for a file that leaves the house: card numbers masked, and what UTF-8 cannot say spelled out."""
+    return cards.masked(text).encode(errors="backslashreplace")
+
+
 def searches_for_a_card(text: str) -> bool:
     """Whether a search term is a card number, and not a name of something that merely looks like one."""
     if not cards.has_number(text):

@@ -107,6 +107,7 @@ WORDS: dict[str, Any] = {
     "admin:refunds_account_step": lambda: (make_account().pk, "pause"),
     "admin:refunds_refund_result": lambda: ("of-somebody-else",),
     "admin:refunds_refund_step": lambda: (a_refund().pk, "approve"),
+    "admin:refunds_refund_pack": lambda: (a_refund().pk,),
     "admin:refunds_refund_declare": lambda: (standing(Status.UNKNOWN, a_colleague()).pk,),
     "admin:refunds_refund_confirm": lambda: (a_proposal().pk,),
     "admin:refunds_refund_drop": lambda: (a_proposal().pk,),
