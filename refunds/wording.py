@@ -127,6 +127,9 @@ def press_again(refund: Refund) -> str:
     """ "Can I press it again?" in one line, for a refund that is not final; "" for one that is."""
     if refund.status == Status.UNKNOWN:
         return _again(refund)
+    if until := held_until(refund):
+        told = _("No need: it is sent by itself at %(at)s. A second request would be a second refund.")
+        return told % {"at": clock(until)}
     has_it = "a person makes this transfer" if is_made_by_hand(refund) else f"{_label(refund)} has it"
     return PRESS_AGAIN.get(Status(refund.status), "").format(has_it=has_it)
 
