@@ -55,11 +55,6 @@ def signs(refund: Refund) -> list[str]:
     return [said for bit, said in words.items() if risk & bit]
 
 
-def alike(refund: Refund, user: User) -> list[Refund]:
-    """The refunds that a judged one looks like, newest first."""
-    return list(services.duplicates_of(refund, user)) if getattr(refund, "risk", 0) & ALIKE else []
-
-
 def _points(*signs: tuple[int, Any]) -> Case:
     """What the first of these signs that is there counts."""
     whens = [When(sign, then=Value(bit)) for bit, sign in signs]

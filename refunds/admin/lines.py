@@ -35,7 +35,6 @@ from refunds.services.hold import clock
 FILTERS = "_changelist_filters"
 NOT_OF_THE_LINE = ("p", "all", "e")  # a page of a list, and what went wrong with it
 MOST_TO_UNDO = 3
-MOST_ALIKE = 3
 
 
 @dataclass(frozen=True)
@@ -105,15 +104,15 @@ def shown(screen: Any, request: DeskRequest, refund: Refund) -> dict[str, Any]:
     return {
         **context,
         "at_hand": ("approve", "return", "reject"),
-        **_signs(refund, request.user),
+        "signs": _signs(refund, request.user),
         "looks": looking.look(refund, request.user),
         "line_list": reverse("admin:refunds_refund_changelist") + "?" + (listed or "for_me=decide"),
     }
 
 
-def _signs(refund: Refund, user: User) -> dict[str, Any]:
+def _signs(refund: Refund, user: User) -> list[str]:
     judged = risk.judged(Refund.objects.filter(pk=refund.pk), user).select_related("payment", "requested_by").get()
-    return {"signs": risk.signs(judged), "alike": risk.alike(judged, user)[:MOST_ALIKE]}
+    return risk.signs(judged)
 
 
 def to_undo(user: User) -> list[Held]:

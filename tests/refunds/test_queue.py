@@ -134,15 +134,6 @@ def test_a_size_that_cannot_be_read_is_refused_at_the_start(wrong: str, settings
 
 
 @pytest.mark.once
-def test_the_page_names_the_refunds_that_it_looks_like() -> None:
-    payment = make_payment(9000)
-    first, second = ask(payment, 1200), ask(payment, 1200)
-    text = words(desk_of(bob()).get(page_of(first)))
-    assert "looks like another refund" in text
-    assert f'(<a href="{page_of(second)}">{second}</a>)' in text
-
-
-@pytest.mark.once
 def test_the_sixth_refund_of_a_person_is_no_longer_among_the_first() -> None:
     asker = person("nora", "Agents")
     refunds = [waits(1000 + number, by=asker) for number in range(6)]
