@@ -174,6 +174,9 @@ def press_again(refund: Refund) -> str:
     """ "Can I press it again?" in one line, for a refund that is not final; "" for one that is."""
     if refund.status == Status.UNKNOWN:
         return _again(refund)
+    if until := held_until(refund):
+        told = _("No need: it is sent by itself at %(at)s. A second request would be a second refund.")
+        return told % {"at": clock(until)}
     by_hand = is_made_by_hand(refund)
     has_it = _("a person makes this transfer") if by_hand else _("%(gateway)s has it") % {"gateway": _label(refund)}
     return str(PRESS_AGAIN.get(Status(refund.status), "")) % {"has_it": has_it}

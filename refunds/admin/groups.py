@@ -19,6 +19,7 @@ from gateways.money import Money
 from refunds import policy
 from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.admin.filters import DECIDE, NO_EMAIL
+from refunds.admin.lines import span
 from refunds.admin.queue import waiting_for
 
 MOST = 100
@@ -36,6 +37,10 @@ class Group:
     sums: list[Money]
     oldest: datetime
     link: str
+
+    @property
+    def waits(self) -> str:
+        return span(self.oldest)
 
 
 def urls(screen: ReadOnly) -> list[URLPattern]:

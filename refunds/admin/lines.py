@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -93,21 +94,25 @@ def shown(screen: Any, request: DeskRequest, refund: Refund) -> dict[str, Any]:
     if not policy.may(request.user, policy.APPROVE):
         return context
     if services.held_until(refund) and STEPS["unapprove"].fits(refund, request.user):
-        return {**context, "held_until": True, "at_hand": ("unapprove",)}
+        return {**context, "held_until": True, "at_hand": ("unapprove", "send")}
     if refund.status != Status.REQUESTED:
         return context
     context |= {"undo": to_undo(request.user), "place": queue.place(refund, line(screen, request))}
     if context["place"] is None:
         return context
-    judged = risk.judged(Refund.objects.filter(pk=refund.pk), request.user)
     listed = request.GET.get(FILTERS, "")
     return {
         **context,
         "at_hand": ("approve", "return", "reject"),
-        "signs": risk.signs(judged.select_related("payment", "requested_by").get()),
+        "signs": _signs(refund, request.user),
         "looks": looking.look(refund, request.user),
         "line_list": reverse("admin:refunds_refund_changelist") + "?" + (listed or "for_me=decide"),
     }
+
+
+def _signs(refund: Refund, user: User) -> list[str]:
+    judged = risk.judged(Refund.objects.filter(pk=refund.pk), user).select_related("payment", "requested_by").get()
+    return risk.signs(judged)
 
 
 def to_undo(user: User) -> list[Held]:
@@ -129,12 +134,17 @@ def note_looks(page: Any, user: User) -> None:
         refund.looks = looks.get(refund.pk, [])
 
 
+def span(since: datetime) -> str:
+    """How long ago that was."""
+    return _("less than a minute") if timezone.now() - since < timedelta(minutes=1) else timesince(since)
+
+
 def signs_in_list(refund: Any) -> str:
     """A cell of the line: why it stands here, who else is looking, and since when it waits."""
     said = [
         *(("sign", sign) for sign in risk.signs(refund)),
         *(("look", look.words) for look in getattr(refund, "looks", [])),
     ]
-    waits = _("waits for %(time)s") % {"time": timesince(refund.requested_at)}
+    waits = _("waits for %(time)s") % {"time": span(refund.requested_at)}
     lines = format_html_join("", '<span class="{}">{}</span>', said)
     return format_html('<span class="desk-why">{}<small>{}</small></span>', lines, waits)

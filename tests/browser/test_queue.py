@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ Visit = Callable[..., Visitor]
 LINE = "/admin/refunds/refund/?for_me=decide"
 PER_DECISION = 1.25  # 250 for 200
 LONGEST = 40 * 60  # seconds on the desk's clock for the whole line
-GLANCE = 0.35  # seconds, a little more than what keys.js asks for before a decision
+GLANCE = 300  # milliseconds, a little more than what keys.js asks for before a decision
 
 
 @pytest.fixture
@@ -37,7 +36,6 @@ class Hands:
 
     desk: Visitor
     count: int = 0
-    shown_at: float = 0.0
 
     def click(self, name: str, role: Any = "link") -> None:
         self.count += 1
@@ -47,13 +45,13 @@ class Hands:
     def key(self, key: str) -> None:
         """A key that opens another page."""
         if key == "a":
-            self.desk.page.wait_for_timeout(max(self.shown_at + GLANCE - time.monotonic(), 0) * 1000)
+            self.desk.page.wait_for_timeout(GLANCE)
         self.count += 1
         with self.desk.page.expect_navigation(wait_until="load"):
             self.desk.page.keyboard.press(key)
-        self.shown_at = time.monotonic()
 
     def type(self, text: str) -> None:
+        expect(self.desk.page.locator("textarea#text")).to_be_focused()
         self.count += len(text)
         self.desk.page.keyboard.type(text)
 
@@ -167,6 +165,7 @@ def test_keys_decide_only_when_they_are_meant_to(house: House, visit: Visit) -> 
     # q and r ask for words first.
     with desk.page.expect_navigation():
         keyboard.press("q")
+    expect(desk.page.get_by_label("What do you need to know?")).to_be_focused()
     keyboard.type("Which of the two jars?")
     desk.page.get_by_role("button", name="Return").click()
     expect(place).to_have_text("1 of 2")

@@ -157,6 +157,7 @@ def test_pages_and_messages_say_when_it_is_sent_and_undo_takes_it_back(clock: An
     page = words(client.get(reverse("admin:refunds_refund_change", args=(refund.pk,))))
     assert "It is sent at 12:01:30 unless its approval is taken back." in page
     assert "Undo the approval" in page
+    assert "Send now" not in page  # it would be refused
     assert "Take the approval back…" not in page
     undo = client.post(step(refund, "unapprove"), {"seen": again(refund).version}, follow=True)
     assert "waits for a decision again" in words(undo)

@@ -5,6 +5,8 @@
   const GLANCE = 250; // milliseconds: nobody decides on a page sooner, so a key that comes sooner was meant for the last
   let shown = performance.now();
   let acted = false;
+  // A browser that has just moved on does not always focus it by itself, and then letters would be keys.
+  document.querySelector("#content [autofocus], .desk [autofocus]")?.focus();
   document.querySelectorAll(".desk-hints").forEach((hints) => (hints.hidden = false));
   addEventListener("pageshow", () => ([shown, acted] = [performance.now(), false]));
   addEventListener("submit", () => (acted = true));
