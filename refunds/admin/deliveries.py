@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 from unfold.decorators import display
 
 from refunds import policy, scope, services, wording
-from refunds.admin.desk import DeskRequest, OwnPage, two_lines
+from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.export import Exports
 from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.errors import RefundError
@@ -68,10 +68,11 @@ class Refused:
 class DeliveryAdmin(Exports, OwnPage):
     page_template = "admin/refunds/delivery.html"
     list_before_template = "admin/refunds/delivery_list_before.html"
-    list_display = ("shown_moment", "shown_result", "shown_refund", "account", "shown_why")
+    list_display = ("shown_moment", "shown_result", "shown_refund", "shown_account", "shown_why")
     list_filter = (OWN_ACCOUNTS, "result")
     list_select_related = ("account", "refund")
     search_fields = ("refund__reference",)
+    search_help_text = gettext_lazy("The refund's reference at the gateway")
     actions = None
 
     def get_search_fields(self, request: DeskRequest) -> tuple[str, ...]:
@@ -83,13 +84,17 @@ class DeliveryAdmin(Exports, OwnPage):
     def shown_moment(self, delivery: Delivery) -> str:
         return wording.moment(delivery.received_at)
 
-    @display(description=gettext_lazy("Verified, and"), label=LABELS)
+    @display(description=gettext_lazy("Result"), label=LABELS)
     def shown_result(self, delivery: Delivery) -> tuple[str, str]:
         return delivery.result, delivery.get_result_display()
 
     @display(description=gettext_lazy("Refund"))
     def shown_refund(self, delivery: Delivery) -> str:
         return two_lines(str(delivery.refund), delivery.refund.reference) if delivery.refund else "—"
+
+    @display(description=gettext_lazy("Account"), ordering="account__slug")
+    def shown_account(self, delivery: Delivery) -> str:
+        return with_mode(str(delivery.account), delivery.account)
 
     @display(description=gettext_lazy("Why"))
     def shown_why(self, delivery: Delivery) -> str:

@@ -12,15 +12,18 @@ from django.db.models import F, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from refunds import policy, scope, services, wording
-from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines, with_mode
+from refunds.admin.desk import DeskRequest, OwnPage, seen_in, two_lines
 from refunds.admin.filters import OWN_ACCOUNTS
 from refunds.errors import RefundError
 from refunds.models import Refund, UnmatchedRefund
+from refunds.templatetags.desk import mode
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,6 @@ class UnmatchedAdmin(OwnPage):
         "shown_standing",
         "shown_likely",
         "shown_payment",
-        "shown_account",
         "shown_seen",
     )
     list_filter = (Standing, OWN_ACCOUNTS)
@@ -68,7 +70,8 @@ class UnmatchedAdmin(OwnPage):
 
     @display(description="Amount")
     def shown_amount(self, row: UnmatchedRefund) -> str:
-        return wording.amount(row.money) if row.money else "not said"
+        account = format_html("{} {}", row.account, mode(row.account))
+        return two_lines(wording.amount(row.money) if row.money else _("not said"), account)
 
     @display(description="Standing", label={"open": "danger", "ours": "success", "none": ""})
     def shown_standing(self, row: UnmatchedRefund) -> tuple[str, str]:
@@ -79,15 +82,11 @@ class UnmatchedAdmin(OwnPage):
     @display(description=gettext_lazy("It could be"))
     def shown_likely(self, row: Any) -> str:
         best = getattr(row, "best", None)
-        return two_lines(str(best.refund), best.why) if best else "—"
+        return two_lines(str(best.refund), best.why, is_wide=True) if best else "—"
 
     @display(description="Payment")
     def shown_payment(self, row: UnmatchedRefund) -> str:
         return two_lines(row.payment_reference, "" if row.payment_id else "not known here")
-
-    @display(description="Account", ordering="account__slug")
-    def shown_account(self, row: UnmatchedRefund) -> str:
-        return with_mode(str(row.account), row.account)
 
     @display(description="Seen", ordering="seen_at")
     def shown_seen(self, row: UnmatchedRefund) -> str:

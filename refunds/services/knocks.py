@@ -14,8 +14,9 @@ from django.utils import timezone
 from refunds.models import Account, RefusedKnock
 
 KEPT = timedelta(days=30)
-PAUSE = 5.0  # seconds between two writes about the same, in one process
-Name = tuple[int, str]  # account and reason
+WRITTEN_AT_ONCE = 20  # knocks about the same in one hour; of those after them, one process writes only so often:
+PAUSE = 5.0  # seconds
+Name = tuple[int, str, datetime]  # account, reason and hour
 
 
 @dataclass
@@ -31,7 +32,7 @@ class _Tally:
     """Counts in memory what would be a write each; a process that ends takes a few seconds' knocks with it."""
 
     counts: dict[Name, _Count] = field(default_factory=dict)
-    written: dict[Name, float] = field(default_factory=dict)
+    written: dict[Name, tuple[int, float]] = field(default_factory=dict)  # how often, and when last
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: Name, now: datetime) -> _Count | None:
@@ -39,10 +40,17 @@ class _Tally:
         with self.lock:
             count = self.counts.setdefault(name, _Count(0, now))
             count.number += 1
-            if time.monotonic() - self.written.get(name, -PAUSE) < PAUSE:
+            n_writes, last = self.written.get(name, (0, -PAUSE))
+            if n_writes >= WRITTEN_AT_ONCE and time.monotonic() - last < PAUSE:
                 return None
-            self.written[name] = time.monotonic()
+            self._forget_before(name[2])
+            self.written[name] = n_writes + 1, time.monotonic()
             return self.counts.pop(name)
+
+    def _forget_before(self, hour: datetime) -> None:
+        for kept in (self.counts, self.written):
+            for name in [name for name in kept if name[2] < hour]:
+                del kept[name]
 
 
 TALLY = _Tally()
@@ -52,13 +60,14 @@ def note_refused(slug: str, why: RefusedKnock.Why, digest: str = "") -> None:
     """Count a knock at the door of an account that there is; strangers' names make no rows."""
     account = Account.objects.filter(slug=slug).only("pk").first()
     now = timezone.now()
-    if account is None or not (count := TALLY.add((account.pk, why), now)):
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    if account is None or not (count := TALLY.add((account.pk, why, hour), now)):
         return
     with transaction.atomic():
         row, is_new = RefusedKnock.objects.get_or_create(
             account=account,
             why=why,
-            hour=now.replace(minute=0, second=0, microsecond=0),
+            hour=hour,
             defaults={"n_knocks": count.number, "first_at": min(count.first_at, now), "last_at": now, "digest": digest},
         )
         if not is_new:

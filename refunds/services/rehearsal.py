@@ -162,11 +162,13 @@ def _rehearse(wish: Wish, by: User, used: _Used) -> Planned:
 
 
 def _told_twice(rows: list[Planned]) -> list[Planned]:
+    """Among the rows that would be requested: what is skipped doubles nothing."""
     lines: dict[int | None, list[int]] = defaultdict(list)
     for row in rows:
-        lines[row.payment_id].append(row.line)
+        if not row.why_not:
+            lines[row.payment_id].append(row.line)
     others = [[line for line in lines[row.payment_id] if line != row.line] for row in rows]
-    return [replace(row, twins=found) if row.payment_id else row for row, found in zip(rows, others, strict=True)]
+    return [row if row.why_not else replace(row, twins=found) for row, found in zip(rows, others, strict=True)]
 
 
 def _made_earlier(rows: list[Planned]) -> list[Planned]:
