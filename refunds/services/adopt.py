@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from gateways.contract import Outcome, RefundUpdate
 from gateways.money import Money
@@ -15,7 +16,7 @@ from refunds.services.journal import write_line
 from refunds.services.steps import move_payment
 from refunds.services.unmatched import stood_there_before
 
-TOO_MUCH = "With this refund from the gateway's own screens, more is spoken for than was captured."
+TOO_MUCH = gettext_noop("With this refund from the gateway's own screens, more is spoken for than was captured.")
 MOST = 2**63 - 1  # what the column holds
 STATUS = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCESSING}
 

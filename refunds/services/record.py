@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from gateways.contract import LookUp, Outcome, RefundUpdate
 from gateways.registry import gateway_class
@@ -18,8 +19,10 @@ from refunds.services.due import first_ask
 from refunds.services.hearing import Hearing, difference, is_older, may_be_about_a_later_one
 from refunds.services.steps import locked, take_step
 
-NO_WORD = "There is still no final word from the gateway. Look in the gateway's own screens."
-NOT_REACHED = "The gateway could not be reached again and again; nothing was sent. Send it again once it is back."
+NO_WORD = gettext_noop("There is still no final word from the gateway. Look in the gateway's own screens.")
+NOT_REACHED = gettext_noop(
+    "The gateway could not be reached again and again; nothing was sent. Send it again once it is back."
+)
 ASKED_WITHOUT_REFERENCE = (LookUp.BY_KEY, LookUp.BY_PAYMENT)
 LONGEST_CODE = 60
 PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from gateways.contract import LookUp
 from gateways.registry import gateway_class
@@ -17,7 +18,7 @@ from refunds.services.actor import Actor
 from refunds.services.again import can_be_asked
 from refunds.services.steps import locked, take_step
 
-PAUSED = "A backup was restored. Resume once the refunds that call for a person have been looked at."
+PAUSED = gettext_noop("A backup was restored. Resume once the refunds that call for a person have been looked at.")
 MAYBE_SENT = (
     "A backup of {since:%d %b %H:%M} UTC was restored: it may have been sent since then. Look in their screens."
 )

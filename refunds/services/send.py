@@ -94,7 +94,7 @@ def _why_not(refund: Refund) -> str:
     if payment.is_over_committed:
         return _("More of this payment is spoken for than was captured. Finance has to look first.")
     if refund.needs_attention:
-        return _("Finance has to look first: %(needs_attention)s") % {"needs_attention": refund.needs_attention}
+        return _("Finance has to look first: %(needs_attention)s") % {"needs_attention": _(refund.needs_attention)}
     if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
         status = refund.retry_of.get_status_display()
         return _("%(refund)s, which it replaces, is %(status)s now.") % {"refund": refund.retry_of, "status": status}

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from gateways.contract import Gateway, LookUp, Outcome, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer, NotSent
@@ -43,9 +44,9 @@ log = logging.getLogger(__name__)
 
 CONFIGURE_PAUSE = FAILED_PAUSE = timedelta(minutes=10)
 ASKS_BEFORE_A_CALL = 3
-WHICH = "More than one refund there could be this one. Compare them and say which it is."
+WHICH = gettext_noop("More than one refund there could be this one. Compare them and say which it is.")
 NO_WAY = "{gateway} cannot be asked about it, and sending it again could pay twice. Look in their screens, then say it."
-NOT_TAKEN_IN = "They show it, but it could be one of ours that is on its way."
+NOT_TAKEN_IN = gettext_noop("They show it, but it could be one of ours that is on its way.")
 
 
 def settle_refund(refund_id: int) -> None:
@@ -224,7 +225,7 @@ def _hear(refund_id: int, seen: int, update: RefundUpdate | None) -> None:
     elif update:
         record_update(refund_id, update, Mouth.LOOK_UP)
     elif refund.status in (Status.PROCESSING, Status.SUCCEEDED) and not refund.needs_attention:
-        why = "The gateway no longer shows this refund. Look for it in the gateway's own screens."
+        why = gettext_noop("The gateway no longer shows this refund. Look for it in the gateway's own screens.")
         take_step(refund, "not there", WORKER, text=why, needs_attention=why)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from refunds import jobs
 from refunds.models import Payment, Refund, Status
@@ -20,7 +21,9 @@ from refunds.services.settle import look_up_payment, settle_refund
 from refunds.services.steps import locked, take_step
 
 TROUBLES_BEFORE_A_CALL = 5
-TROUBLE = "Something in the desk itself goes wrong with this refund again and again; the worker's log says what."
+TROUBLE = gettext_noop(
+    "Something in the desk itself goes wrong with this refund again and again; the worker's log says what."
+)
 
 
 def take_turn(refund_id: int, booked_for: datetime, *, has_slot: bool = False) -> None:
