@@ -21,6 +21,12 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["account", "received_at"], name="delivery_latest"),
         ),
         migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("result", "unreadable")), fields=["account"], name="delivery_nobody_can_read"
+            ),
+        ),
+        migrations.AddIndex(
             model_name="payment",
             index=models.Index(
                 condition=models.Q(
@@ -48,13 +54,15 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="refund",
             index=models.Index(
-                condition=models.Q(("final_at__isnull", False)), fields=["final_at"], name="refund_when_final"
+                condition=models.Q(("final_at__isnull", False)), fields=["status", "final_at"], name="refund_when_final"
             ),
         ),
         migrations.AddIndex(
             model_name="refund",
             index=models.Index(
-                condition=models.Q(("needs_attention", ""), _negated=True), fields=["account"], name="refund_looked_for"
+                condition=models.Q(("needs_attention__gt", "")),
+                fields=["needs_attention"],
+                name="refund_needs_attention",
             ),
         ),
     ]

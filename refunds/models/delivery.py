@@ -36,7 +36,10 @@ class Delivery(models.Model):
         ordering = ("-pk",)
         verbose_name_plural = "deliveries"
         constraints = (models.UniqueConstraint(fields=("account", "digest"), name="delivery_once"),)
-        indexes = (models.Index(fields=("account", "received_at"), name="delivery_latest"),)
+        indexes = (
+            models.Index(fields=("account", "received_at"), name="delivery_latest"),
+            models.Index(fields=("account",), condition=models.Q(result="unreadable"), name="delivery_nobody_can_read"),
+        )
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"

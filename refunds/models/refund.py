@@ -175,8 +175,10 @@ class Refund(models.Model):
             models.Index(fields=("requested_by", "requested_at"), name="refund_by_requester"),
             models.Index(fields=("approved_at",), condition=Q(approved_at__isnull=False), name="refund_when_approved"),
             models.Index(fields=("sent_at",), condition=Q(sent_at__isnull=False), name="refund_when_sent"),
-            models.Index(fields=("final_at",), condition=Q(final_at__isnull=False), name="refund_when_final"),
-            models.Index(fields=("account",), condition=~Q(needs_attention=""), name="refund_looked_for"),
+            models.Index(fields=("status", "final_at"), condition=Q(final_at__isnull=False), name="refund_when_final"),
+            models.Index(
+                fields=("needs_attention",), condition=Q(needs_attention__gt=""), name="refund_needs_attention"
+            ),
         )
 
     def __str__(self) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -332,3 +334,31 @@ def test_the_first_page_asks_a_bounded_number_of_queries(django_assert_max_num_q
     client = at_the_desk(bert())
     with django_assert_max_num_queries(35):
         client.get(HOME)
+
+
+@pytest.mark.once
+def test_neither_the_first_page_nor_the_reports_read_the_whole_history() -> None:
+    """SQLite says how it finds the rows: by an index for each of the tables that grow with the years."""
+    maria = person("maria")
+    maria.groups.set(Group.objects.all())
+    everything_for(maria, n_accounts=1, n_each=1)
+    client = at_the_desk(maria)
+    reports = [
+        f"{reverse('admin:refunds_refund_reports')}?by={by}" for by in ("requested", "approved", "sent", "final")
+    ]
+    for page in (HOME, *reports):
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(page).status_code == 200
+        for query in asked:
+            if query["sql"].startswith("SELECT"):
+                with connection.cursor() as cursor:
+                    cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                    steps = [row[-1] for row in cursor.fetchall()]
+                assert [step for step in steps if reads_all(step)] == [], (page, query["sql"])
+
+
+def reads_all(step: str) -> bool:
+    """Whether SQLite reads a table that grows from its beginning to its end; a partial index holds few rows."""
+    grows = ("refund", "payment", "attempt", "event", "delivery")
+    few = ("payment_over_committed", "delivery_nobody_can_read")
+    return any(step.startswith(f"SCAN refunds_{name}") for name in grows) and not step.endswith(few)

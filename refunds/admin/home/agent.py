@@ -13,7 +13,7 @@ from refunds import health, limits, scope, services
 from refunds.admin.home.piles import FEW, Part, Pile, of_refunds, tallies
 from refunds.models import Event, Refund, Status
 
-CALLED_TO = ~Q(needs_attention="")
+CALLED_TO = Q(needs_attention__gt="")
 
 
 def part(user: User, limit: list[int] | None) -> Part:

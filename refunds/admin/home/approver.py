@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from refunds import health, limits, services
-from refunds.admin.home.piles import FEW, Part, Pile, of_refunds, tallies
+from refunds.admin.home.piles import ALL, FEW, Part, Pile, of_refunds, tallies
 from refunds.admin.queue import waiting_for
 from refunds.models import Refund
 
@@ -22,7 +22,7 @@ MINE = "?for_me=decide"
 def part(user: User) -> Part:
     line = waiting_for(user)
     target = timezone.now() - health.approve_within()
-    found = tallies(line, {"waiting": Q(pk__isnull=False), "late": Q(requested_at__lt=target)})
+    found = tallies(line, {"waiting": ALL, "late": Q(requested_at__lt=target)})
     piles = [of_refunds(_("Waiting for your decision"), found["waiting"], MINE, "waiting")]
     if oldest := line.order_by("requested_at", "pk").first():
         piles.append(of_refunds(_past_target(), found["late"], MINE, "alarm"))
