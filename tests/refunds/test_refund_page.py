@@ -99,6 +99,9 @@ def test_an_approval_that_was_taken_back_is_not_behind_it_any_more() -> None:
     services.unapprove_refund(refund.pk, bob(), "Too fast.", seen=refund.version)
     assert places(refund)[:2] == ["→requested", "…approved"]
     assert [stage.who for stage in line_of(refund)][1] == ""
+    services.approve_refund(refund.pk, bert(), seen=again(refund).version)
+    assert line_of(refund)[1].who == "bert"
+    assert line_of(refund)[1].at == refund.events.last().at
 
 
 def test_each_step_names_its_people_and_its_moment() -> None:
