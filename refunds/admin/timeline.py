@@ -90,7 +90,7 @@ def timeline(refund: Refund, events: Sequence[Event], *, raw: bool) -> list[Line
 def about_its_payment(refund: Refund) -> list[Delivery]:
     """Deliveries that speak of this refund's payment and were not applied to it; the loose ones as far as is cheap."""
     payment = refund.payment
-    deliveries = Delivery.objects.filter(account=refund.account).select_related("account", "refund")
+    deliveries = Delivery.objects.select_related("account", "refund")
     if refund.source == Refund.Source.HOUSE:
         deliveries = deliveries.filter(received_at__gte=refund.requested_at)
     kept = UnmatchedRefund.objects.filter(payment=payment, delivery__isnull=False).values("delivery")

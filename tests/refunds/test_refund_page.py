@@ -28,6 +28,7 @@ from tests.builders import (
     bert,
     bob,
     carol,
+    dora,
     make_account,
     make_delivery,
     make_payment,
@@ -98,6 +99,9 @@ def test_an_approval_that_was_taken_back_is_not_behind_it_any_more() -> None:
     services.unapprove_refund(refund.pk, bob(), "Too fast.", seen=refund.version)
     assert places(refund)[:2] == ["→requested", "…approved"]
     assert [stage.who for stage in line_of(refund)][1] == ""
+    services.approve_refund(refund.pk, bert(), seen=again(refund).version)
+    assert line_of(refund)[1].who == "bert"
+    assert line_of(refund)[1].at == refund.events.last().at
 
 
 def test_each_step_names_its_people_and_its_moment() -> None:
@@ -232,6 +236,20 @@ def test_the_body_of_a_delivery_is_raw_and_shown_to_those_who_may_read_it() -> N
     make_delivery(refund.account, f'{{"payment": "{refund.payment.reference}", "more": "raw-canary"}}')
     assert "raw-canary" in page(refund, user=carol())
     assert "raw-canary" not in page(refund, user=bob())
+
+
+@pytest.mark.parametrize("user", [dora, alice])
+def test_a_long_story_costs_no_more_questions(user: Any, django_assert_max_num_queries: Any) -> None:
+    refund = standing_in(Status.UNKNOWN, make_payment(captured=100000))
+    for number in range(30):
+        look_up(refund, number)
+        make_delivery(refund.account, f'{{"payment": "{refund.payment.reference}", "number": {number}}}')
+    for amount in range(5):
+        ask(refund.payment, 100 + amount)
+    client = Client()
+    client.force_login(user())
+    with django_assert_max_num_queries(40):
+        assert client.get(reverse("admin:refunds_refund_change", args=(refund.pk,))).status_code == 200
 
 
 # --- for the customer ---
