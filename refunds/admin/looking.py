@@ -1,6 +1,7 @@
 """Who has a waiting refund open at this moment: soft, for five minutes, and never in anybody's way.
 
-Kept in the cache: a look is no act, and leaves nothing behind.
+Kept in the cache, all looks in one entry: a look is no act, and leaves nothing behind. Of two people who open a page in
+the very same moment one may not be seen.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
@@ -18,15 +18,18 @@ from django.utils.translation import gettext as _
 
 from refunds.models import Refund
 
+KEY = "looking"
 STAYS = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class Look:
-    """Somebody has been looking since `since`."""
+    """Somebody has been looking at a refund since `since`, and opened it last at `last`."""
 
+    refund_id: int
     who: str
     since: datetime
+    last: datetime
 
     @property
     def words(self) -> str:
@@ -36,43 +39,35 @@ class Look:
 
 
 def look(refund: Refund, user: User) -> list[Look]:
-    """This person opens a refund, and leaves the one before; returns who else is looking."""
-    now, mine = timezone.now(), f"looks:{user.pk}"
-    if (left := cache.get(mine)) not in (None, refund.pk):
-        _leave(left, user)
-    cache.set(mine, refund.pk, STAYS.total_seconds())
-    looks = _of(cache.get(_key(refund.pk)), now)
-    since = looks[user.pk][1] if user.pk in looks else now
-    cache.set(_key(refund.pk), {**looks, user.pk: (str(user), since, now)}, STAYS.total_seconds())
-    return _others(looks, user)
+    """This person opens a refund, and so leaves the one before; returns who else is looking at it."""
+    now, looks = timezone.now(), _looks()
+    mine = looks.get(user.pk)
+    since = mine.since if mine and mine.refund_id == refund.pk else now
+    _keep({**looks, user.pk: Look(refund.pk, str(user), since, now)})
+    return [one for pk, one in looks.items() if pk != user.pk and one.refund_id == refund.pk]
 
 
-def leave(refund: Refund, user: User) -> None:
+def leave(user: User) -> None:
     """It is decided."""
-    _leave(refund.pk, user)
+    looks = _looks()
+    if looks.pop(user.pk, None):
+        _keep(looks)
 
 
 def looked_at(refunds: Iterable[int], user: User) -> dict[int, list[Look]]:
     """Who else looks at which of these."""
-    now = timezone.now()
-    found = cache.get_many([_key(pk) for pk in refunds])
-    return {pk: looks for pk in refunds if (looks := _others(_of(found.get(_key(pk)), now), user))}
+    others = [one for pk, one in _looks().items() if pk != user.pk]
+    found = {pk: [one for one in others if one.refund_id == pk] for pk in refunds}
+    return {pk: looks for pk, looks in found.items() if looks}
 
 
-def _key(refund_id: int) -> str:
-    return f"looking:{refund_id}"
+def _looks() -> dict[int, Look]:
+    """By user; who opened nothing for five minutes has gone."""
+    now, kept = timezone.now(), cache.get(KEY, {})
+    looks = {pk: Look(*fields) for pk, fields in kept.items()}
+    return {pk: one for pk, one in looks.items() if now - one.last < STAYS}
 
 
-def _of(kept: Any, now: datetime) -> dict[int, tuple[str, datetime, datetime]]:
-    """User id → name, since when, and when last; who was not there for five minutes has gone."""
-    return {pk: look for pk, look in (kept or {}).items() if now - look[2] < STAYS}
-
-
-def _others(looks: dict[int, tuple[str, datetime, datetime]], user: User) -> list[Look]:
-    return [Look(who, since) for pk, (who, since, _last) in looks.items() if pk != user.pk]
-
-
-def _leave(refund_id: int, user: User) -> None:
-    looks = _of(cache.get(_key(refund_id)), timezone.now())
-    if looks.pop(user.pk, None):
-        cache.set(_key(refund_id), looks, STAYS.total_seconds())
+def _keep(looks: dict[int, Look]) -> None:
+    kept = {pk: (one.refund_id, one.who, one.since, one.last) for pk, one in looks.items()}
+    cache.set(KEY, kept, STAYS.total_seconds())

@@ -259,7 +259,7 @@ class RefundAdmin(Exports, OwnPage):
         messages.success(request, said % {**told, "mode": changed.account.mode})
         if not step.decides:
             return self._to(request, changed.pk)
-        looking.leave(refund, request.user)
+        looking.leave(request.user)
         if following := queue.next_after(refund, place, line):
             return self._to(request, following)
         messages.info(request, _("Nothing else waits for your decision."))

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from refunds import policy
 from refunds.errors import NotAllowed, WrongMoment
@@ -27,12 +28,14 @@ def approve_refund(refund_id: int, by: User, *, seen: int) -> Refund:
     """Requested → approved by the last person needed, and sent as soon as a worker is free; before that, one of two."""
     refund = _to_decide(refund_id, by, "approve", seen)
     if refund.status != Status.REQUESTED:
-        raise WrongMoment(f"{refund} is {refund.get_status_display()} already. Nothing was done.")
+        is_already = _("%(refund)s is %(status)s already. Nothing was done.")
+        raise WrongMoment(is_already % {"refund": refund, "status": refund.get_status_display()})
     policy.demand_refundable(refund.payment)
     demand_carried(refund)
     standing = _standing_approvals(refund)
     if by.pk in (approval.approver_id for approval in standing):
-        raise WrongMoment(f"You have approved {refund} already. Another person has to approve it as well.")
+        once = _("You have approved %(refund)s already. Another person has to approve it as well.")
+        raise WrongMoment(once % {"refund": refund})
     acting_for, now = take_to_approve(by, refund), timezone.now()
     Approval.objects.create(
         refund=refund,
@@ -67,7 +70,7 @@ def unapprove_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund
     """Approved → requested, until a worker has claimed it; a new look is needed. During the hold nobody asks why."""
     refund = _to_decide(refund_id, by, "take back the approval of", seen)
     undone = UNDONE if held_until(refund) else ""
-    why = spoken(why.strip() or undone, "Say why you take the approval back.")
+    why = spoken(why.strip() or undone, _("Say why you take the approval back."))
     take_step(
         refund,
         "approval taken back",
@@ -87,7 +90,7 @@ def unapprove_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund
 def reject_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """Requested → rejected, with the reason."""
     refund = _to_decide(refund_id, by, "reject", seen)
-    why = spoken(why, "Say why you reject it; the requester reads this.")
+    why = spoken(why, _("Say why you reject it; the requester reads this."))
     take_step(refund, "rejected", Actor.person(by), move=refund.reject, text=why, final_at=timezone.now())
     return refund
 
@@ -96,7 +99,7 @@ def reject_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
 def return_refund(refund_id: int, by: User, question: str, *, seen: int) -> Refund:
     """Requested → returned, with a question to the requester."""
     refund = _to_decide(refund_id, by, "return", seen)
-    question = spoken(question, "Write the question that the requester has to answer.")
+    question = spoken(question, _("Write the question that the requester has to answer."))
     take_step(refund, "returned", Actor.person(by), move=refund.hand_back, text=question)
     return refund
 
@@ -105,8 +108,9 @@ def _to_decide(refund_id: int, by: User, to_do: str, seen: int) -> Refund:
     policy.demand(by, policy.APPROVE, f"{to_do} a refund")
     refund = locked(refund_id, seen, by)
     if refund.requested_by is None:
-        raise NotAllowed(f"{refund} was made at the gateway; there is nothing to decide.")
+        raise NotAllowed(_("%(refund)s was made at the gateway; there is nothing to decide.") % {"refund": refund})
     policy.demand_another_person(by, refund, to_do)
     if refund.status not in (Status.REQUESTED, Status.APPROVED):
-        raise WrongMoment(f"{refund} is {refund.get_status_display()} now, so there is nothing to decide.")
+        is_now = _("%(refund)s is %(status)s now, so there is nothing to decide.")
+        raise WrongMoment(is_now % {"refund": refund, "status": refund.get_status_display()})
     return refund

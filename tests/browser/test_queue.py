@@ -192,7 +192,7 @@ def test_what_is_held_is_undone_by_a_click_from_wherever_one_has_gone(
     assert {again(refund).status for refund in refunds} == {"requested"}
 
     desk.go(f"/admin/refunds/refund/{refunds[0].pk}/change/")
-    desk.page.keyboard.press("a")
+    Hands(desk).key("a")
     expect(desk.page.locator(".desk-undo")).to_contain_text("unless it is taken back")
     desk.page.locator(".desk-undo").get_by_role("button", name="Undo").click()
     expect(desk.page.locator("body")).to_contain_text("It waits for your decision.")

@@ -76,6 +76,8 @@ def pages(desk: scene.Scene) -> Iterator[str]:
     for name, model in (("refundreason", "reason"), ("account", "account")):
         yield reverse(f"admin:refunds_{name}_change", args=(getattr(desk.refunds["requested"], model).pk,))
     yield reverse("admin:refunds_delivery_change", args=(desk.refunds["succeeded"].deliveries.first().pk,))
+    yield reverse("admin:refunds_refund_changelist") + "?for_me=decide"
+    yield from (reverse("admin:refunds_refund_grouped") + f"?by={by}" for by in ("reason", "customer"))
     yield reverse("admin:refunds_refund_unknown")
     yield reverse("admin:refunds_refund_reports")
     yield reverse("admin:refunds_refund_reports") + "?from=2026-01-02&to=2026-01-01"
