@@ -231,6 +231,12 @@ def test_a_file_with_a_card_number_is_not_kept(column: str, pan: str) -> None:
         services.dry_run(csv_of(",".join(row.values())), "f.csv", alice())
 
 
+def test_a_card_number_in_a_numeric_cell_is_not_kept_either() -> None:
+    for pan in PANS[:2]:
+        with pytest.raises(BadInput, match="card number"):
+            services.dry_run(xlsx_of(cells(int(pan))), "f.xlsx", alice())
+
+
 def test_a_known_reference_that_looks_like_a_card_is_a_reference() -> None:
     make_payment(reference=PANS[0])
     assert services.dry_run(csv_of(line(PANS[0])), "f.csv", alice()).doable
@@ -343,6 +349,12 @@ def test_an_allowance_that_is_used_up_in_the_middle_stops_the_rows_behind_it() -
     allow(alice(), "request", 5000, 2000)
     assert results(work_off(batch)) == ["requested", "requested", "refused"]
     assert "left of the day" in batch.rows.get(line=4).why_not
+
+
+def test_a_row_that_is_skipped_doubles_nothing() -> None:
+    sold(1)
+    rows = services.dry_run(csv_of(line("pay-1", "50.00"), line("pay-1", "1.00")), "f.csv", alice()).rows
+    assert [(row.twins, bool(row.why_not)) for row in rows] == [([], False), ([], True)]
 
 
 def test_a_payment_that_changed_since_it_was_shown_is_left_to_people() -> None:
