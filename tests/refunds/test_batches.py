@@ -548,6 +548,17 @@ def test_from_the_upload_to_the_page_of_the_batch() -> None:
     assert reverse("admin:refunds_refund_change", args=(Refund.objects.get().pk,)) in page
 
 
+def test_a_row_that_cannot_be_read_has_its_place_on_the_pages() -> None:
+    sold(1)
+    client = browser()
+    preview = upload(client, csv_of(line("pay-1"), "payerly-eu,pay-1"))
+    assert "Fields in this row: 2 instead of 8." in preview.content.decode()
+    page = confirm(client, preview).content.decode()
+    assert "Fields in this row: 2 instead of 8." in page
+    answer = client.get(reverse("admin:refunds_batch_refused", args=(Batch.objects.get().pk,)))
+    assert b"Fields in this row" in b"".join(answer.streaming_content)
+
+
 def test_the_refused_rows_come_back_as_a_file_that_can_be_corrected() -> None:
     sold(1)
     client, batch = browser(), confirmed(line("pay-1"), line("pay-2", "5.00", internal_note="see; ticket"))
