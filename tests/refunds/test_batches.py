@@ -22,7 +22,7 @@ from openpyxl import Workbook
 
 from gateways.sandbox import Sandbox
 from refunds import demo, services
-from refunds.errors import BadInput, NotAllowed
+from refunds.errors import BadInput, NotAllowed, WrongMoment
 from refunds.models import Batch, BatchRow, Event, Payment, Refund, RefundReason
 from refunds.services import batches
 from refunds.services.request_rows import COLUMNS, RequestRow, read_request_rows
@@ -214,6 +214,12 @@ def test_a_file_that_is_not_ours_is_refused_as_a_whole(kind: str) -> None:
     assert len(str(refusal.value)) > 20
 
 
+@pytest.mark.once
+def test_a_bomb_is_not_unpacked() -> None:
+    with pytest.raises(BadInput, match="too large once it is unpacked"):
+        read_request_rows(HOSTILE_FILES["a bomb"]())
+
+
 def test_a_workbook_of_several_sheets_is_not_guessed_about() -> None:
     book, file = Workbook(), io.BytesIO()
     book.create_sheet("December")
@@ -390,6 +396,15 @@ def test_confirmed_twice_it_is_one_batch() -> None:
     run = services.dry_run(csv_of(line()), "f.csv", alice())
     assert services.open_batch(run, alice()) == services.open_batch(run, alice())
     assert BatchRow.objects.count() == 1
+
+
+def test_the_same_file_confirmed_by_somebody_else_meanwhile_is_looked_at_again() -> None:
+    sold(1)
+    run = services.dry_run(csv_of(line()), "f.csv", alice())
+    first = confirmed(line(), by=person("alma", "Agents"))
+    with pytest.raises(WrongMoment, match="meanwhile"):
+        services.open_batch(run, alice())
+    assert services.open_batch(run, alice(), knows_of=first).again_of == first
 
 
 # --- jobs that die, come twice, or are lost ---
@@ -569,7 +584,8 @@ def test_the_refused_rows_come_back_as_a_file_that_can_be_corrected() -> None:
     assert (row.payment_reference, row.amount, row.internal_note) == ("pay-2", "5.00", "see; ticket")
     sold(2)
     assert services.dry_run(content, "f.csv", alice()).doable
-    assert browser(person("alma", "Agents")).get(answer.request["PATH_INFO"]).status_code == 404
+    for other in (person("alma", "Agents"), bob()):
+        assert browser(other).get(answer.request["PATH_INFO"]).status_code == 404
 
 
 def test_the_same_file_again_is_said_and_needs_a_tick() -> None:
