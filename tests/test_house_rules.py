@@ -150,7 +150,9 @@ NETS = [
     "gateways.signing",
     "gateways.tokens",
     "refunds.checks",
+    "refunds.services.replay",
     "refunds.services.turns",
+    "refunds.services.workbook",
     "refunds.webhooks",
     "refunds.worker",
 ]

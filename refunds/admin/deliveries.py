@@ -37,7 +37,6 @@ LABELS = {
 }
 Why = RefusedKnock.Why
 WHAT_TO_DO = {
-    Why.METHOD: gettext_lazy("Somebody looked at the address, as robots do. Nothing needs to be done."),
     Why.TYPE: gettext_lazy("No gateway of ours sends this. If it comes again and again, compare its webhook settings."),
     Why.SIZE: gettext_lazy("No gateway of ours sends this: robots do. Nothing needs to be done."),
     Why.UNVERIFIED: gettext_lazy(

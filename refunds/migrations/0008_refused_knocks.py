@@ -18,7 +18,6 @@ class Migration(migrations.Migration):
                     "why",
                     models.CharField(
                         choices=[
-                            ("method", "not a POST"),
                             ("type", "another content type or charset"),
                             ("size", "empty or too long"),
                             ("unverified", "not verified"),

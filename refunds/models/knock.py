@@ -9,7 +9,6 @@ class RefusedKnock(models.Model):
     """What came to one account in one hour and was refused for one reason. Neither body nor headers are kept."""
 
     class Why(models.TextChoices):
-        METHOD = "method", "not a POST"
         TYPE = "type", "another content type or charset"
         SIZE = "size", "empty or too long"
         UNVERIFIED = "unverified", "not verified"

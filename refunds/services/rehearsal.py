@@ -18,13 +18,14 @@ from django.utils import timezone
 
 from gateways.money import Money
 from refunds import policy
-from refunds.errors import RefundError
+from refunds.errors import BadInput, RefundError
 from refunds.models import Allowance, Payment, Refund
 from refunds.models.refund import HOLDING, Status
 from refunds.services.request import request_refund
 from refunds.services.request_check import LONGEST_REASON, RequestCheck, Wish
 from refunds.services.request_rows import RequestRow, read_request_rows
 from refunds.services.rows import BadRow
+from refunds.services.typed import without_cards
 
 CHUNK = 100
 
@@ -84,7 +85,11 @@ class DryRun:
 def dry_run(content: bytes, file_name: str, by: User) -> DryRun:
     """Raises BadInput for a file that is not what we read, or that holds a card number. Writes nothing."""
     policy.demand(by, policy.REQUEST, "request refunds")
-    rows = read_request_rows(content)
+    try:
+        rows = read_request_rows(content)
+    except BadInput as trouble:
+        without_cards(str(trouble))  # it quotes what stood there
+        raise
     check = RequestCheck(by, rows)
     wishes = [check.wish(row) for row in rows]
     planned = _told_twice(rehearsed(wishes, by))

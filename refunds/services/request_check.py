@@ -62,9 +62,9 @@ class RequestCheck:
 
     def wish(self, row: RequestRow | BadRow) -> Wish:
         """Raises BadInput for a row with a card number in it: such a file is not kept."""
+        self._demand_no_cards(row)
         if isinstance(row, BadRow):
             return Wish(row.line, {}, why_not=row.reason[:LONGEST_REASON])
-        self._demand_no_cards(row)
         try:
             cleaned = {name: clean(name, text) for name, text in row.given.items()}
             return self._wish(RequestRow(**cleaned, line=row.line))
@@ -123,9 +123,10 @@ class RequestCheck:
             raise BadInput(_("The payment is in %(theirs)s, not in %(ours)s.") % said)
         return amount
 
-    def _demand_no_cards(self, row: RequestRow) -> None:
+    def _demand_no_cards(self, row: RequestRow | BadRow) -> None:
         """A number that is a payment's or an order's own name may look like a card's."""
-        for name, text in row.given.items():
+        texts = row.given if isinstance(row, RequestRow) else {"why": row.reason}  # which quotes what stood there
+        for name, text in texts.items():
             if cards.has_number(text) and not (name in NAMING and text in self.known):
                 raise BadInput(
                     _("Line %(line)s: %(why)s Nothing of the file was kept.") % {"line": row.line, "why": CARD}

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from refunds import services
-from refunds.models import Attempt, Change, Payment, Refund, RefundReason, Rule, UnmatchedRefund
+from refunds.models import Attempt, Batch, Change, Payment, Refund, RefundReason, Rule, UnmatchedRefund
 from refunds.services.actor import WORKER
 from refunds.services.change_kinds import SUMS
 from refunds.services.steps import locked, take_step
@@ -75,6 +75,15 @@ NO_RULE: dict[str, Any] = {
 }
 
 
+# Two rows that can be requested, one that is too much, and one about a payment that nobody has.
+FILE = """account,order,amount,currency,reason,ticket
+payerly-eu,SO-48251,20.00,EUR,Goods returned,ZD-20001
+payerly-eu,SO-48250,4.00,EUR,Damaged or wrong item,https://help.example/agent/tickets/20002
+payerly-eu,SO-48230,10000.00,EUR,Goodwill,ZD-20003
+payerly-eu,SO-99999,5.00,EUR,Cancelled order,ZD-20004
+"""
+
+
 @dataclass
 class Scene:
     """Payments by order and refunds by status; of the requested ones the first."""
@@ -85,6 +94,7 @@ class Scene:
     unmatched: list[UnmatchedRefund] = field(default_factory=list)
     rows: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
+    batch: Any = None
 
     def ask(self, order: str, amount: int, reason: str = "Goods returned", by: str = "agent", **words: str) -> Refund:
         payment = Payment.objects.get(order=order)
@@ -117,7 +127,14 @@ def set_up() -> Scene:
     _decided(scene)
     _left_to_people(scene)
     _ruled(scene)
+    scene.batch = _from_a_file(scene)
     return scene
+
+
+def _from_a_file(scene: Scene) -> Batch:
+    """Confirmed by Maria; the worker requests its rows."""
+    run = services.dry_run(FILE.replace("20.00", "12.00").encode(), "december returns.csv", scene.staff["maria"])
+    return services.open_batch(run, scene.staff["maria"])
 
 
 def _waiting(scene: Scene) -> None:

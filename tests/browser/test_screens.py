@@ -26,6 +26,7 @@ LISTS = (
     "account",
     "delivery",
     "unmatchedrefund",
+    "batch",
     "rule",
     "allowance",
     "delegation",
@@ -75,9 +76,12 @@ def pages(desk: scene.Scene) -> Iterator[str]:
     yield from import_pages()
     for name, model in (("refundreason", "reason"), ("account", "account")):
         yield reverse(f"admin:refunds_{name}_change", args=(getattr(desk.refunds["requested"], model).pk,))
-    yield reverse("admin:refunds_delivery_change", args=(desk.refunds["succeeded"].deliveries.first().pk,))
     yield reverse("admin:refunds_refund_changelist") + "?for_me=decide"
     yield from (reverse("admin:refunds_refund_grouped") + f"?by={by}" for by in ("reason", "customer"))
+    for name in ("change", "replay"):
+        yield reverse(f"admin:refunds_delivery_{name}", args=(desk.refunds["succeeded"].deliveries.first().pk,))
+    yield from (reverse("admin:refunds_delivery_refused"), reverse("admin:refunds_batch_add"))
+    yield reverse("admin:refunds_batch_change", args=(desk.batch.pk,))
     yield reverse("admin:refunds_refund_unknown")
     yield reverse("admin:refunds_refund_reports")
     yield reverse("admin:refunds_refund_reports") + "?from=2026-01-02&to=2026-01-01"
@@ -121,6 +125,16 @@ def previewed(visitor: Visitor) -> None:
     visitor.page.get_by_label("Why").fill("Let two people look.")
     visitor.page.get_by_role("button", name="Show what it would do").click()
     assert visitor.page.get_by_role("button", name="Propose it").count() == 1
+
+
+def rehearsed(visitor: Visitor) -> None:
+    """The page between a file of refunds and its batch."""
+    visitor.page.set_viewport_size(DESKTOP)
+    visitor.go(reverse("admin:refunds_batch_add"))
+    file: Any = {"name": "refunds.csv", "mimeType": "text/csv", "buffer": scene.FILE.encode()}
+    visitor.page.set_input_files("input[type=file]", files=[file])
+    visitor.page.get_by_role("button", name="Show what would be requested").click()
+    assert visitor.page.get_by_role("button", name="Request 2 refunds").count() == 1
 
 
 def judge(visitor: Visitor) -> Iterator[str]:
@@ -195,5 +209,7 @@ def test_every_screen_is_clean(scheme: str, desk: scene.Scene, visit: Callable[.
     for _ in confirmations(visitor, desk):
         wrong += judge(visitor)
     previewed(visitor)
+    wrong += judge(visitor)
+    rehearsed(visitor)
     wrong += judge(visitor)
     assert wrong == []

@@ -162,6 +162,20 @@ TYPED: dict[str, Post] = {
             "customer_name": f"Anna {pan}",
         },
     ),
+    "a file of refunds": (
+        "requested",
+        "Agents",
+        lambda refund: "/admin/refunds/batch/add/",
+        lambda pan: {
+            "file": SimpleUploadedFile(f"{pan}.csv", f"account,order,amount,currency,reason\n,{pan},".encode())
+        },
+    ),
+    "a header of a file of refunds": (
+        "requested",
+        "Agents",
+        lambda refund: "/admin/refunds/batch/add/",
+        lambda pan: {"file": SimpleUploadedFile("refunds.csv", f"account,order,amount,currency,{pan}".encode())},
+    ),
     "a login": ("requested", "Agents", lambda refund: "/accounts/login/", lambda pan: {"login": pan, "password": pan}),
 }
 STANDING: dict[str, Callable[[], Refund]] = {"requested": ask, "approved": approved}

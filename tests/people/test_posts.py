@@ -19,6 +19,7 @@ from refunds.models import Attempt, RefundReason
 from refunds.people import GROUPS
 from refunds.webhooks import receive
 from tests.builders import make_delivery, person
+from tests.people.rooms import a_batch
 from tests.people.test_headers import addresses
 from tests.refunds.test_record import standing_in
 
@@ -43,6 +44,7 @@ def books() -> None:
     """One row at least of everything."""
     refund = standing_in("processing")
     make_delivery(refund.account)
+    a_batch()
     Attempt.objects.create(refund=refund, kind="look_up", fence=1, started_at=timezone.now())
     person("victim", "Agents", first_name="Vic")
 

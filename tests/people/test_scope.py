@@ -21,7 +21,7 @@ from gateways.sandbox import Sandbox
 from refunds import services
 from refunds.admin.steps import STEPS
 from refunds.errors import NotAllowed
-from refunds.models import Account, Refund, RefundReason, Status
+from refunds.models import Account, Batch, Refund, RefundReason, RefusedKnock, Status
 from refunds.services.unmatched import keep_unmatched
 from tests.builders import limit_to, make_account, make_delivery, make_payment, person
 from tests.house import point_at
@@ -36,7 +36,7 @@ OF_NO_ACCOUNT = re.compile(r"admin:(auth_\w+|refunds_refundreason_\w+|app_list|v
 FOREIGN = ("bravoslug-eu", "bravobank-eu")
 WORDS = [
     *("bravoname", "bravomail@bravo.example", "bravoorder", "bravopay", "bravoticket"),
-    *("bravonote", "bravotxn", "bravobody", "bravoword"),
+    *("bravonote", "bravotxn", "bravobody", "bravoword", "bravobatch"),
 ]
 
 
@@ -56,6 +56,8 @@ class World:
         self.delivery.why, self.delivery.result = "bravowhy", "unreadable"
         self.delivery.save()
         make_delivery(self.home, "{}")
+        self.batch = self._batch()
+        services.note_refused(FOREIGN[0], RefusedKnock.Why.UNVERIFIED)
         wish, ute, whose = {"accounts": [FOREIGN[0]]}, person("ute", "User admins"), person("whoever", "Agents")
         services.propose_change("accounts", "whoever", wish, ute, "bravoword", person=whose)
         named = [name for refund in self.others for name in (refund.number, str(refund.key))]
@@ -85,6 +87,12 @@ class World:
         shown = {"payment_reference": payment.reference, "amount": Money(1000, "EUR")}
         return keep_unmatched(account, RefundUpdate(Outcome.SUCCEEDED, reference=f"{word}txn", **shown), f"{word}word")
 
+    def _batch(self) -> Batch:
+        """A colleague's, about a payment of the other account, and about one that nobody has."""
+        who, rows = a_colleague(), f"{FOREIGN[0]},{self.payment.reference},1.00,EUR,Goodwill\nbravoslug,x,1.00,EUR,x"
+        file = f"account,payment_reference,amount,currency,reason\n{rows}".encode()
+        return services.open_batch(services.dry_run(file, "bravobatch.csv", who), who)
+
     def foreign_args(self, url: str) -> tuple[Any, ...]:
         """What of the other account stands behind this address; () for one about nothing in particular."""
         refund, proposed = self.others[0], self.proposed
@@ -102,6 +110,7 @@ class World:
             "refund": refund,
             "payment": self.payment,
             "account": self.foreign[0],
+            "batch": self.batch,
             "delivery": self.delivery,
             "unmatchedrefund": self.unmatched["bravo"],
         }
@@ -152,6 +161,7 @@ QUESTIONS = (
     "?for_me=decide",
     "?attention=needed",
     "?standing=open",
+    "?batch=1",
     "?result__exact=unreadable",
     "?o=1.2&all=",
     "?e=1",

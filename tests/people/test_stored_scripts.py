@@ -10,10 +10,12 @@ from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
-from refunds import guards
+from refunds import guards, services
 from refunds.models import (
     Account,
     Attempt,
+    Batch,
+    BatchRow,
     Declaration,
     Delivery,
     Event,
@@ -70,7 +72,7 @@ PAYLOADS = [
     f"\u003cscript\u003e{MARK}()\u003c/script\u003e",
     f"<scr\0ipt>{MARK}()</script>",
 ]
-MODELS = (Payment, Refund, Event, Attempt, Delivery, UnmatchedRefund, Declaration)
+MODELS = (Payment, Refund, Event, Attempt, Delivery, UnmatchedRefund, Declaration, Batch, BatchRow)
 LIVE_TAGS = {"iframe", "object", "embed", "base", "math", MARK}
 ADDRESSES = {"href", "src", "action", "formaction", "srcdoc", "data", "xlink:href", "content", "style"}
 
@@ -170,6 +172,9 @@ def scene(number: int) -> Refund:
     Declaration.objects.create(
         refund=refund, outcome="failed", version=1, note="x", ticket="T", proposed_by=dora(), proposed_at=now
     )
+    row = f"{refund.account},{refund.payment.reference},1.00,EUR,Goodwill"
+    file, agent = f"account,payment_reference,amount,currency,reason\n{row}\n{row}0".encode(), person("alice", "Agents")
+    services.open_batch(services.dry_run(file, "refunds.csv", agent), agent)
     return refund
 
 
@@ -201,7 +206,7 @@ def test_no_stored_text_comes_alive(poisoned: list[Refund], trials: Any) -> None
 def pages() -> list[str]:
     base = "/admin/refunds"
     found = ["/admin/", f"{base}/refund/unknown/"]
-    for model in (Payment, Refund, Delivery, UnmatchedRefund, Account):
+    for model in (Payment, Refund, Delivery, UnmatchedRefund, Account, Batch):
         name = model._meta.model_name
         found += [f"{base}/{name}/", f"{base}/{name}/?q=pay"]
         found += [f"{base}/{name}/{pk}/change/" for pk in model.objects.values_list("pk", flat=True)]

@@ -22,7 +22,7 @@ from openpyxl import Workbook
 
 from gateways.sandbox import Sandbox
 from refunds import demo, services
-from refunds.errors import BadInput, NotAllowed
+from refunds.errors import BadInput, NotAllowed, WrongMoment
 from refunds.models import Batch, BatchRow, Event, Payment, Refund, RefundReason
 from refunds.services import batches
 from refunds.services.request_rows import COLUMNS, RequestRow, read_request_rows
@@ -214,6 +214,12 @@ def test_a_file_that_is_not_ours_is_refused_as_a_whole(kind: str) -> None:
     assert len(str(refusal.value)) > 20
 
 
+@pytest.mark.once
+def test_a_bomb_is_not_unpacked() -> None:
+    with pytest.raises(BadInput, match="too large once it is unpacked"):
+        read_request_rows(HOSTILE_FILES["a bomb"]())
+
+
 def test_a_workbook_of_several_sheets_is_not_guessed_about() -> None:
     book, file = Workbook(), io.BytesIO()
     book.create_sheet("December")
@@ -229,6 +235,12 @@ def test_a_file_with_a_card_number_is_not_kept(column: str, pan: str) -> None:
     row = dict(zip(COLUMNS, line().split(","), strict=True)) | {column: pan}
     with pytest.raises(BadInput, match="card number"):
         services.dry_run(csv_of(",".join(row.values())), "f.csv", alice())
+
+
+def test_a_card_number_in_a_numeric_cell_is_not_kept_either() -> None:
+    for pan in PANS[:2]:
+        with pytest.raises(BadInput, match="card number"):
+            services.dry_run(xlsx_of(cells(int(pan))), "f.xlsx", alice())
 
 
 def test_a_known_reference_that_looks_like_a_card_is_a_reference() -> None:
@@ -345,6 +357,12 @@ def test_an_allowance_that_is_used_up_in_the_middle_stops_the_rows_behind_it() -
     assert "left of the day" in batch.rows.get(line=4).why_not
 
 
+def test_a_row_that_is_skipped_doubles_nothing() -> None:
+    sold(1)
+    rows = services.dry_run(csv_of(line("pay-1", "50.00"), line("pay-1", "1.00")), "f.csv", alice()).rows
+    assert [(row.twins, bool(row.why_not)) for row in rows] == [([], False), ([], True)]
+
+
 def test_a_payment_that_changed_since_it_was_shown_is_left_to_people() -> None:
     payment = sold(1)
     batch = confirmed(line("pay-1"))
@@ -378,6 +396,15 @@ def test_confirmed_twice_it_is_one_batch() -> None:
     run = services.dry_run(csv_of(line()), "f.csv", alice())
     assert services.open_batch(run, alice()) == services.open_batch(run, alice())
     assert BatchRow.objects.count() == 1
+
+
+def test_the_same_file_confirmed_by_somebody_else_meanwhile_is_looked_at_again() -> None:
+    sold(1)
+    run = services.dry_run(csv_of(line()), "f.csv", alice())
+    first = confirmed(line(), by=person("alma", "Agents"))
+    with pytest.raises(WrongMoment, match="meanwhile"):
+        services.open_batch(run, alice())
+    assert services.open_batch(run, alice(), knows_of=first).again_of == first
 
 
 # --- jobs that die, come twice, or are lost ---
@@ -536,6 +563,17 @@ def test_from_the_upload_to_the_page_of_the_batch() -> None:
     assert reverse("admin:refunds_refund_change", args=(Refund.objects.get().pk,)) in page
 
 
+def test_a_row_that_cannot_be_read_has_its_place_on_the_pages() -> None:
+    sold(1)
+    client = browser()
+    preview = upload(client, csv_of(line("pay-1"), "payerly-eu,pay-1"))
+    assert "Fields in this row: 2 instead of 8." in preview.content.decode()
+    page = confirm(client, preview).content.decode()
+    assert "Fields in this row: 2 instead of 8." in page
+    answer = client.get(reverse("admin:refunds_batch_refused", args=(Batch.objects.get().pk,)))
+    assert b"Fields in this row" in b"".join(answer.streaming_content)
+
+
 def test_the_refused_rows_come_back_as_a_file_that_can_be_corrected() -> None:
     sold(1)
     client, batch = browser(), confirmed(line("pay-1"), line("pay-2", "5.00", internal_note="see; ticket"))
@@ -546,7 +584,8 @@ def test_the_refused_rows_come_back_as_a_file_that_can_be_corrected() -> None:
     assert (row.payment_reference, row.amount, row.internal_note) == ("pay-2", "5.00", "see; ticket")
     sold(2)
     assert services.dry_run(content, "f.csv", alice()).doable
-    assert browser(person("alma", "Agents")).get(answer.request["PATH_INFO"]).status_code == 404
+    for other in (person("alma", "Agents"), bob()):
+        assert browser(other).get(answer.request["PATH_INFO"]).status_code == 404
 
 
 def test_the_same_file_again_is_said_and_needs_a_tick() -> None:

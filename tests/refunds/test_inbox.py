@@ -71,7 +71,6 @@ def test_a_forged_delivery_is_counted_and_nothing_of_it_is_kept() -> None:
 
 
 REFUSED: dict[str, Callable[[Client], Any]] = {
-    "method": lambda client: client.get(DOOR),
     "type": lambda client: client.post(DOOR, b"{}", content_type="text/plain"),
     "size": lambda client: client.post(DOOR, b"x" * 70_000, content_type="application/json"),
     "unverified": lambda client: client.post(DOOR, b"{}", content_type="application/json"),
@@ -82,6 +81,11 @@ REFUSED: dict[str, Callable[[Client], Any]] = {
 def test_every_refusal_says_why(why: str) -> None:
     REFUSED[why](Client())
     assert list(RefusedKnock.objects.values_list("why", flat=True)) == [why]
+
+
+def test_looking_at_the_door_counts_nothing() -> None:
+    assert Client().get(DOOR).status_code == 405
+    assert not RefusedKnock.objects.exists()
 
 
 def test_without_a_key_it_is_our_own_fault() -> None:
@@ -147,8 +151,8 @@ def test_a_count_that_cannot_be_written_breaks_no_answer(monkeypatch: pytest.Mon
 def test_the_answer_is_made_before_anything_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The count is taken when the server closes the answer, which it does once it is sent."""
     monkeypatch.setattr(HttpResponse, "close", lambda answer: None)  # it would close the test's own connection
-    answer = receive(RequestFactory().get(DOOR), "payerly-eu")
-    assert (answer.status_code, RefusedKnock.objects.count()) == (405, 0)
+    answer = receive(RequestFactory().post(DOOR, b"{}", content_type="text/plain"), "payerly-eu")
+    assert (answer.status_code, RefusedKnock.objects.count()) == (415, 0)
     answer.close()
     assert RefusedKnock.objects.count() == 1
 
