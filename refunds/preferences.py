@@ -35,7 +35,7 @@ def zones() -> tuple[str, ...]:
 
 def zone(name: str) -> tzinfo:
     """The time zone of that name; the house's where it is empty, or this machine knows no such zone."""
-    return ZoneInfo(name) if name in zones() else timezone.get_default_timezone()
+    return ZoneInfo(name) if name and name in zones() else timezone.get_default_timezone()
 
 
 def language(code: str) -> str:

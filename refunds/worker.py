@@ -98,6 +98,6 @@ def _tick() -> None:
     close_old_connections()
     if n_found := services.sweep():
         log.info("The sweep found %d due.", n_found)
-    services.sweep_notices()
     history.set_checkpoint()
     DBTaskResult.objects.finished().filter(finished_at__lt=timezone.now() - KEEP_JOBS).delete()
+    services.sweep_notices()  # the last, so that it stands in nobody's way

@@ -29,6 +29,7 @@ from refunds.services.steps import locked, take_step
 from tests.builders import (
     again,
     alice,
+    approved,
     ask,
     bert,
     bob,
@@ -125,6 +126,19 @@ def test_four_eyes_nobody_is_asked_to_decide_about_their_own_request() -> None:
     ask()
     assert kinds(both) == []
     assert kinds(bob()) == ["to_decide"]
+
+
+def test_four_eyes_nor_when_somebody_else_has_put_it_back_in_line() -> None:
+    both = write_to(alice())
+    refund = approved()
+    both.groups.add(*bob().groups.all())
+    decide(refund, "unapprove", "Too quick.")
+    assert again(refund).events.last().actor == "bob"
+    assert "to_decide" not in kinds(both)
+    Notice.objects.create(
+        person=both, refund=refund, account=refund.account, kind="to_decide", made_at=NOON, due_at=NOON
+    )
+    assert told(both) == []
 
 
 def test_who_has_approved_already_is_not_asked_again() -> None:
