@@ -43,16 +43,7 @@ def propose_outcome(
     """One person's word, with a note and evidence or a ticket. Nothing moves until another person confirms it."""
     policy.demand(by, policy.DECLARE, _("declare what became of a refund"))
     refund = locked(refund_id, seen, by)
-    if refund.status not in AWAITING:
-        raise WrongMoment(
-            _("%(refund)s is %(status)s, so there is nothing to declare.")
-            % {"refund": refund, "status": refund.get_status_display()}
-        )
-    if standing := open_declaration(refund):
-        raise WrongMoment(
-            _("%(proposed_by)s has proposed already: %(outcome)s.")
-            % {"proposed_by": standing.proposed_by, "outcome": standing.get_outcome_display()}
-        )
+    _demand_undeclared(refund)
     note = spoken(note, _("Write down how you know."))
     ticket, reference = without_cards(ticket.strip()), reference.strip()
     _demand_evidence(refund, outcome, ticket, reference, evidence)
@@ -72,6 +63,19 @@ def propose_outcome(
         proposed_by=by,
         proposed_at=timezone.now(),
     )
+
+
+def _demand_undeclared(refund: Refund) -> None:
+    if refund.status not in AWAITING:
+        raise WrongMoment(
+            _("%(refund)s is %(status)s, so there is nothing to declare.")
+            % {"refund": refund, "status": refund.get_status_display()}
+        )
+    if standing := open_declaration(refund):
+        raise WrongMoment(
+            _("%(proposed_by)s has proposed already: %(outcome)s.")
+            % {"proposed_by": standing.proposed_by, "outcome": standing.get_outcome_display()}
+        )
 
 
 @transaction.atomic
