@@ -15,7 +15,7 @@ from django.utils import timezone
 from gateways.money import Money
 from refunds import services
 from refunds.admin.home.piles import Pile
-from refunds.models import Account, Payment
+from refunds.models import Account, Payment, Refund
 from tests.builders import (
     again,
     alice,
@@ -218,6 +218,14 @@ def test_finance_sees_what_is_overdue_and_why() -> None:
     assert text.index(str(old)) < text.index(str(forgotten))
     assert text.count("No worker has taken it") == 1
     assert text.count("No final word yet.") == 1
+
+
+def test_a_list_that_is_cut_says_so() -> None:
+    for days in range(6, 13):
+        past("processing", ago(days * DAY), sent_at=ago(days * DAY))
+    text = text_for(dora())
+    assert "These are the 6 of 7 that have been out longest." in text
+    assert f">{Refund.objects.earliest('pk')}</a>" not in text.split('id="overdue"')[1].split("</section>")[0]
 
 
 def test_finance_sees_what_came_back_in_the_last_thirty_days() -> None:

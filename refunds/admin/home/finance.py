@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from gateways.money import Money
 from refunds import health, policy, scope
 from refunds.admin import declarations
-from refunds.admin.home.piles import ALL, FEW, Part, Pile, of_refunds, tallies
+from refunds.admin.home.piles import ALL, FEW, Part, Pile, Tally, of_refunds, tallies
 from refunds.admin.unknown import transfers_to_make
 from refunds.capabilities import label_of
 from refunds.models import Delivery, Payment, Refund, Status, UnmatchedRefund
@@ -37,20 +37,23 @@ class Exposure:
 def part(user: User, limit: list[int] | None) -> Part:
     refunds = scope.among(Refund.objects.all(), limit)
     over = health.over_committed(scope.among(Payment.objects.all(), limit)).order_by("account_id", "pk")
-    n_over = over.count()
+    found, n_over = _tallies(refunds), over.count()
     lists = {
         "exposure": exposure(refunds),
         "overdue": health.overdue(refunds).select_related("payment", "account")[:FEW],
+        "n_overdue": found["overdue"].number,
         "settle_within": health.settle_within().days,
         "over_committed": over.select_related("account")[:FEW] if n_over else [],
+        "n_over_committed": n_over,
+        "few": FEW,
     }
-    piles = [*_of_refunds(refunds), _over_committed(n_over), *_to_confirm(user), *_what_gateways_say(user, limit)]
+    piles = [*_of_refunds(found), _over_committed(n_over), *_to_confirm(user), *_what_gateways_say(user, limit)]
     return Part(_("Money to look after"), piles, "admin/home/finance.html", lists)
 
 
-def _of_refunds(refunds: QuerySet[Refund]) -> list[Pile]:
+def _tallies(refunds: QuerySet[Refund]) -> dict[str, Tally]:
     called, came_back = Q(needs_attention__gt=""), Q(status=Status.REVERSED, final_at__gte=timezone.now() - LOOKED_BACK)
-    found = tallies(
+    return tallies(
         refunds.filter(Q(status__in=health.OPEN) | called | came_back),  # each of the three has an index
         {
             "unknown": Q(status=Status.UNKNOWN),
@@ -59,6 +62,9 @@ def _of_refunds(refunds: QuerySet[Refund]) -> list[Pile]:
             "reversed": came_back,
         },
     )
+
+
+def _of_refunds(found: dict[str, Tally]) -> list[Pile]:
     back = _("Reversed in the last %(days)d days") % {"days": LOOKED_BACK.days}
     home = reverse("admin:index")
     return [
