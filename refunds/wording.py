@@ -131,6 +131,12 @@ def next_step(refund: Refund) -> str:
     return _said(refund, NEXT, NEXT_BY_HAND) % known
 
 
+def next_step_and_when(refund: Refund) -> str:
+    """Both in one text, for a list."""
+    soon = next_moment(refund)
+    return f"{next_step(refund)} {soon[0]}: {moment(soon[1])}." if soon else next_step(refund)
+
+
 def next_moment(refund: Refund) -> tuple[str, datetime] | None:
     """What happens by itself next, and when; None where only people go on with it."""
     if refund.ask_at is None or not refund.account.is_active:

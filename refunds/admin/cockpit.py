@@ -13,6 +13,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from gateways.errors import Misconfigured
 from gateways.money import Money
 from refunds import scope, wording
 from refunds.admin.timeline import title_of
@@ -89,8 +90,16 @@ def rows(refunds: Iterable[Refund]) -> list[Row]:
         elif asked > MOST_ON_THEIR_WAY:
             found.append(Row(refund, _("See its own page."), None))
         else:
-            found.append(Row(refund, wording.next_step(refund), wording.next_moment(refund)))
+            found.append(_row(refund))
     return found
+
+
+def _row(refund: Refund) -> Row:
+    """A gateway that has left the program must not hide the payment."""
+    try:
+        return Row(refund, wording.next_step(refund), wording.next_moment(refund))
+    except Misconfigured as no_such_gateway:
+        return Row(refund, str(no_such_gateway), None)
 
 
 def journal(payment: Payment) -> dict[str, Any]:

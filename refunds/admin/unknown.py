@@ -143,7 +143,7 @@ def _row(refund: Refund, user: User) -> Row:
 def _what_now(refund: Refund, user: User) -> tuple[str, list[Step]]:
     """A gateway that has left the program must not hide the refunds of the others."""
     try:
-        return wording.next_step(refund), [step for step in offered(refund, user) if step.name in STEPS_HERE]
+        return wording.next_step_and_when(refund), [step for step in offered(refund, user) if step.name in STEPS_HERE]
     except Misconfigured as no_such_gateway:
         return str(no_such_gateway), []
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from refunds import services
 from refunds.admin import cockpit
-from refunds.models import Payment, Refund, RefundReason
+from refunds.models import Account, Payment, Refund, RefundReason
 from tests.builders import alice, ask, bob, carol, limit_to, make_account, make_payment
 from tests.refunds.test_duplicates import another, asked_days_ago, made_there
 from tests.refunds.test_record import standing_in
@@ -70,6 +70,12 @@ def test_each_refund_says_who_asked_when_and_what_is_next() -> None:
     services.reject_refund(Refund.objects.get().pk, bob(), "No.", seen=1)
     assert "Somebody else has to approve it." not in page(payment)
     assert "It is over." in page(payment)
+
+
+def test_a_gateway_that_has_left_the_program_hides_no_payment() -> None:
+    refund = standing_in("unknown")
+    Account.objects.update(gateway="gone")
+    assert refund.number in page(refund.payment)
 
 
 def test_the_journal_tells_of_the_payment_and_of_all_its_refunds() -> None:

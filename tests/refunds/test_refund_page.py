@@ -154,6 +154,7 @@ def test_the_moment_of_the_next_look_is_visible() -> None:
     soon = timezone.now() + timedelta(minutes=10)
     Refund.objects.filter(pk=refund.pk).update(ask_at=soon)
     assert wording.next_moment(again(refund)) == ("We ask again", soon)
+    assert wording.next_step_and_when(again(refund)).endswith(f"We ask again: {wording.moment(soon)}.")
     assert f'title="{soon:%Y-%m-%d %H:%M:%S} UTC"' in page(refund).split("desk-soon")[1]
 
 
