@@ -183,6 +183,8 @@ def test_a_decision_lands_on_the_next_one_of_the_same_line_and_says_what_was_don
 def test_who_was_decided_meanwhile_is_passed_over() -> None:
     first, second, third = waits(1000), waits(1001), waits(1002)
     line = queue.in_line(bob(), queue.WAITING)
+    assert queue.next_after(second, queue.place(second, line), line) == third.pk
+    assert queue.next_after(third, queue.place(third, line), line) == first.pk
     place = queue.place(first, line)
     services.approve_refund(second.pk, bert(), seen=1)
     assert queue.next_after(first, place, line) == third.pk
@@ -193,14 +195,16 @@ def test_who_was_decided_meanwhile_is_passed_over() -> None:
 
 def test_the_page_decides_by_a_post_with_the_version_that_it_showed() -> None:
     refund = waits(1000)
-    client = desk_of(bob())
+    services.return_refund(refund.pk, bert(), "Which?", seen=1)
+    services.resubmit_refund(refund.pk, alice(), "That one.", seen=2)
+    refund, client = again(refund), desk_of(bob())
     form = re.search(
         r'<form method="post" action="([^"]+/approve/[^"]*)">(.*?)</form>', words(client.get(page_of(refund))), re.S
     )
     assert 'name="csrfmiddlewaretoken"' in form[2]
     assert f'name="seen" value="{refund.version}"' in form[2]
-    services.return_refund(refund.pk, bert(), "Which?", seen=1)
-    services.resubmit_refund(refund.pk, alice(), "That one.", seen=2)
+    services.return_refund(refund.pk, bert(), "Which of them?", seen=3)
+    services.resubmit_refund(refund.pk, alice(), "The other one.", seen=4)
     stale = client.post(form[1], {"seen": refund.version})
     assert stale.status_code == 409
     assert "has changed since you opened it" in words(stale)
