@@ -178,7 +178,7 @@ def with_sheet(change: Callable[[bytes], bytes], *, amount: Any = "10.00") -> by
     return packed.getvalue()
 
 
-LAUGHS = b'<!DOCTYPE l [<!ENTITY a "' + b"ha" * 50 + b'"><!ENTITY b "' + b"&a;" * 99 + b'">]>'
+ENTITY = b'<!DOCTYPE worksheet [<!ENTITY a "10.00">]>'
 HOSTILE_FILES: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "blank": lambda: b"\n\n",
@@ -197,7 +197,7 @@ HOSTILE_FILES: dict[str, Callable[[], bytes]] = {
     "old Excel": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500,
     "a bomb": lambda: zipped(**{"xl__workbook": b" " * 40_000_000}),
     "a bomb of tags": lambda: with_sheet(lambda text: text.replace(b"</row>", b"<c/>" * 400_000 + b"</row>", 1)),
-    "entities": lambda: with_sheet(lambda text: LAUGHS + text),
+    "entities": lambda: with_sheet(lambda text: ENTITY + text.replace(b"<v>12.5</v>", b"<v>&a;</v>"), amount=12.5),
     "another coding": lambda: with_sheet(lambda text: b'<?xml version="1.0" encoding="utf-7"?>' + text),
     "UTF-16": lambda: with_sheet(lambda text: text.decode().encode("utf-16")),
     "a row at the end of the world": lambda: with_sheet(
