@@ -214,10 +214,18 @@ def test_a_file_that_is_not_ours_is_refused_as_a_whole(kind: str) -> None:
     assert len(str(refusal.value)) > 20
 
 
+HIDING = ("a bomb", "a bomb of tags", "entities", "another coding", "UTF-16", "a broken archive")
+
+
 @pytest.mark.once
-def test_a_bomb_is_not_unpacked() -> None:
-    with pytest.raises(BadInput, match="too large once it is unpacked"):
-        read_request_rows(HOSTILE_FILES["a bomb"]())
+@pytest.mark.parametrize("kind", HIDING)
+def test_what_could_hide_something_never_reaches_the_library(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reached(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("refunds.services.workbook.load_workbook", reached)
+    with pytest.raises(BadInput, match="unpacked|cannot be read|can be read here"):
+        read_request_rows(HOSTILE_FILES[kind]())
 
 
 def test_a_workbook_of_several_sheets_is_not_guessed_about() -> None:

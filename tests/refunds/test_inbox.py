@@ -356,11 +356,11 @@ def test_the_list_says_which_refund_it_likeliest_is_and_why() -> None:
 
 
 def test_a_refund_of_another_account_is_never_suggested() -> None:
+    """Also where both accounts have rows on the list."""
     standing_in("unknown")
-    row = lost("txn-9")
-    assert services.best_suggestions([row])
-    UnmatchedRefund.objects.update(account=make_account("other-eu"))
-    assert services.best_suggestions(list(UnmatchedRefund.objects.all())) == {}
+    home, foreign = lost("txn-9"), lost("txn-8")
+    UnmatchedRefund.objects.filter(pk=foreign.pk).update(account=make_account("other-eu"))
+    assert set(services.best_suggestions(list(UnmatchedRefund.objects.all()))) == {home.pk}
 
 
 @pytest.mark.parametrize("n_rows", [3, 30])
