@@ -214,6 +214,10 @@ def test_a_file_that_is_not_ours_is_refused_as_a_whole(kind: str) -> None:
     assert len(str(refusal.value)) > 20
 
 
+class Reached(BaseException):
+    """The library was asked; no net of ours catches this."""
+
+
 HIDING = ("a bomb", "a bomb of tags", "entities", "another coding", "UTF-16", "a broken archive")
 
 
@@ -221,10 +225,10 @@ HIDING = ("a bomb", "a bomb of tags", "entities", "another coding", "UTF-16", "a
 @pytest.mark.parametrize("kind", HIDING)
 def test_what_could_hide_something_never_reaches_the_library(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*args: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
+        raise Reached
 
     monkeypatch.setattr("refunds.services.workbook.load_workbook", reached)
-    with pytest.raises(BadInput, match="unpacked|cannot be read|can be read here"):
+    with pytest.raises(BadInput, match=r"unpacked|can be read here"):
         read_request_rows(HOSTILE_FILES[kind]())
 
 
