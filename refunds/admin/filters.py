@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.admin import RelatedFieldListFilter
 from django.contrib.auth.models import User
 from django.db.models.functions import Coalesce, Lower
@@ -138,7 +139,7 @@ class Overdue(Asked):
         return out.filter(out_since__lt=now - timedelta(days=settings.SETTLE_WITHIN_DAYS))
 
 
-class OfBatch(SimpleListFilter):
+class OfBatch(admin.SimpleListFilter):
     """The refunds of one batch: where its page leads to; offered nowhere else."""
 
     title = gettext_lazy("batch")
@@ -150,7 +151,7 @@ class OfBatch(SimpleListFilter):
         shown = services.batches_for(cast(User, request.user)).filter(pk=number).first()
         return [(number, f"{shown} · {shown.file_name}" if shown else _("none that is known"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Refund]) -> QuerySet[Refund]:
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         own = services.batches_for(cast(User, request.user)).filter(pk=self._number(request) or 0)
         return queryset.filter(batch_row__batch__in=own) if self.value() else queryset
 

@@ -355,6 +355,14 @@ def test_the_list_says_which_refund_it_likeliest_is_and_why() -> None:
     assert str(refund) not in seen_by_gus.content.decode()
 
 
+def test_a_refund_of_another_account_is_never_suggested() -> None:
+    """Also where both accounts have rows on the list."""
+    standing_in("unknown")
+    home, foreign = lost("txn-9"), lost("txn-8")
+    UnmatchedRefund.objects.filter(pk=foreign.pk).update(account=make_account("other-eu"))
+    assert set(services.best_suggestions(list(UnmatchedRefund.objects.all()))) == {home.pk}
+
+
 @pytest.mark.parametrize("n_rows", [3, 30])
 def test_suggestions_for_a_list_take_two_questions(n_rows: int, django_assert_num_queries: Any) -> None:
     refund = standing_in("unknown")
