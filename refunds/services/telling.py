@@ -102,7 +102,8 @@ def _send(to: str, rows: Sequence[Notice], send: Callable[[], object]) -> bool:
         log.warning("Telling %s did not work (try %d): %s", to, rows[0].tries, type(trouble).__name__)
         return False
     _mine(rows).update(due_at=None, sent_at=timezone.now(), trouble="")
-    log.info("Told %s: %s.", to, ", ".join(f"{row.refund or row.account} {row.kind}" for row in rows[:5]))
+    some = ", ".join(f"{row.refund or row.account} {row.kind}" for row in rows[:5])
+    log.info("Told %s: %s%s", to, some, f" and {len(rows) - 5} more" if len(rows) > 5 else "")
     return True
 
 

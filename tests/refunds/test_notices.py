@@ -234,11 +234,12 @@ def test_the_requester_reads_what_the_approver_wrote(how: str, kind: str, says: 
     ],
 )
 def test_the_requester_hears_of_the_end(outcome: Outcome, kind: str, says: str) -> None:
-    hear(standing_in(Status.PROCESSING), outcome, Mouth.LOOK_UP)
+    refund = hear(standing_in(Status.PROCESSING), outcome, Mouth.LOOK_UP, message="said to Anna Nowak")
+    assert "Anna Nowak" in refund.events.last().text
     assert kinds(alice()) == [kind]
     (letter,) = told(alice())
     assert says in letter.body
-    assert "txn-1" not in letter.body + letter.subject, "no words of the gateway"
+    assert "Anna" not in letter.body + letter.subject, "no words of the gateway"
 
 
 def test_the_requester_hears_that_it_came_back() -> None:
