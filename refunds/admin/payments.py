@@ -11,6 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from refunds import limits, policy, services, wording
@@ -49,31 +50,31 @@ class PaymentAdmin(Exports, OwnPage):
         "refunds__identifiers",
         "refunds__ticket",
     )
-    search_help_text = "Order, e-mail, name, our number, or any id of the gateway"
+    search_help_text = gettext_lazy("Order, e-mail, name, our number, or any id of the gateway")
     actions = ("request_what_is_free",)
 
-    @display(description="Payment", ordering="order")
+    @display(description=gettext_lazy("Payment"), ordering="order")
     def shown_payment(self, payment: Payment) -> str:
         return two_lines(payment.order, payment.reference)
 
-    @display(description="Customer", ordering="customer_email")
+    @display(description=gettext_lazy("Customer"), ordering="customer_email")
     def shown_customer(self, payment: Payment) -> str:
         return two_lines(payment.customer_name, payment.customer_email)
 
-    @display(description="Captured", ordering="captured_at")
+    @display(description=gettext_lazy("Captured"), ordering="captured_at")
     def shown_captured(self, payment: Payment) -> str:
         return two_lines(wording.amount(payment.money(payment.captured)), wording.moment(payment.captured_at))
 
-    @display(description="Free")
+    @display(description=gettext_lazy("Free"))
     def shown_free(self, payment: Payment) -> str:
         return wording.amount(payment.money(payment.free))
 
-    @display(description="Status", ordering="status", label=BADGES)
+    @display(description=gettext_lazy("Status"), ordering="status", label=BADGES)
     def shown_status(self, payment: Payment) -> tuple[str, str]:
         words = payment.get_status_display()
         return payment.status, f"{words} · disputed" if payment.disputed_at else words
 
-    @display(description="Account", ordering="account")
+    @display(description=gettext_lazy("Account"), ordering="account")
     def shown_account(self, payment: Payment) -> str:
         return with_mode(str(payment.account), payment.account)
 
@@ -88,7 +89,7 @@ class PaymentAdmin(Exports, OwnPage):
         named = Refund.objects.filter(by_our_name(search_term)).values("payment")
         return found | queryset.filter(pk__in=named), duplicates
 
-    @admin.action(description="Request a refund of what is free", permissions=["request"])
+    @admin.action(description=gettext_lazy("Request a refund of what is free"), permissions=["request"])
     def request_what_is_free(self, request: DeskRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
         return refund_all.ask_or_do(self, request, queryset)
 

@@ -39,7 +39,7 @@ class Standing(admin.SimpleListFilter):
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Somebody has to look"), ("settled", "Settled")]
+        return [("open", _("Somebody has to look")), ("settled", _("Settled"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UnmatchedRefund]) -> QuerySet[UnmatchedRefund]:
         is_open = {"open": True, "settled": False}.get(self.value() or "")
@@ -61,36 +61,38 @@ class UnmatchedAdmin(OwnPage):
     list_select_related = ("account", "settled_as", "settled_by")
     ordering = (F("settled_at").desc(nulls_first=True), "-pk")
     search_fields = ("reference", "key", "payment_reference")
-    search_help_text = "Their reference, their payment, or the key"
+    search_help_text = gettext_lazy("Their reference, their payment, or the key")
     actions = None
 
-    @display(description="Their reference")
+    @display(description=gettext_lazy("Their reference"))
     def shown_name(self, row: UnmatchedRefund) -> str:
         return two_lines(str(row), row.key if row.reference else "")
 
-    @display(description="Amount")
+    @display(description=gettext_lazy("Amount"))
     def shown_amount(self, row: UnmatchedRefund) -> str:
         account = format_html("{} {}", row.account, mode(row.account))
         return two_lines(wording.amount(row.money) if row.money else _("not said"), account)
 
-    @display(description="Standing", label={"open": "danger", "ours": "success", "none": ""})
+    @display(description=gettext_lazy("Standing"), label={"open": "danger", "ours": "success", "none": ""})
     def shown_standing(self, row: UnmatchedRefund) -> tuple[str, str]:
         if not row.settled_at:
-            return "open", "look at it"
-        return ("ours", f"it is {row.settled_as}") if row.settled_as else ("none", "none of ours")
+            return "open", _("look at it")
+        if row.settled_as:
+            return "ours", _("it is %(refund)s") % {"refund": row.settled_as}
+        return "none", _("none of ours")
 
     @display(description=gettext_lazy("It could be"))
     def shown_likely(self, row: Any) -> str:
         best = getattr(row, "best", None)
         return two_lines(str(best.refund), best.why, is_wide=True) if best else "—"
 
-    @display(description="Payment")
+    @display(description=gettext_lazy("Payment"))
     def shown_payment(self, row: UnmatchedRefund) -> str:
-        return two_lines(row.payment_reference, "" if row.payment_id else "not known here")
+        return two_lines(row.payment_reference, "" if row.payment_id else _("not known here"))
 
-    @display(description="Seen", ordering="seen_at")
+    @display(description=gettext_lazy("Seen"), ordering="seen_at")
     def shown_seen(self, row: UnmatchedRefund) -> str:
-        return two_lines(wording.moment(row.seen_at), f"by {row.get_source_display()}")
+        return two_lines(wording.moment(row.seen_at), _("by %(source)s") % {"source": row.get_source_display()})
 
     def get_changelist_instance(self, request: DeskRequest) -> Any:
         """The rows of the page that is shown, each with the refund that it likeliest is."""
@@ -136,7 +138,9 @@ class UnmatchedAdmin(OwnPage):
         except RefundError as refusal:
             return self._refused(request, row, str(refusal))
         messages.success(
-            request, f"It is {refund} ({refund.account.mode}). The gateway is asked about it under that reference."
+            request,
+            _("It is %(refund)s (%(mode)s). The gateway is asked about it under that reference.")
+            % {"refund": refund, "mode": refund.account.mode},
         )
         return redirect("admin:refunds_refund_change", refund.pk)
 
@@ -146,7 +150,10 @@ class UnmatchedAdmin(OwnPage):
             services.dismiss_unmatched(row.pk, request.user, note)
         except RefundError as refusal:
             return self._refused(request, row, str(refusal), note)
-        messages.success(request, f"{row} ({row.account.mode}) has left the list: it is none of ours.")
+        messages.success(
+            request,
+            _("%(row)s (%(mode)s) has left the list: it is none of ours.") % {"row": row, "mode": row.account.mode},
+        )
         return redirect("admin:refunds_unmatchedrefund_changelist")
 
     def _to_decide(self, request: DeskRequest, pk: int) -> UnmatchedRefund:
