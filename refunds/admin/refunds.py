@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from refunds import policy, risk, wording
@@ -73,7 +73,7 @@ class RefundAdmin(Exports, OwnPage):
         "ticket",
         "payment__customer_name",
     )
-    search_help_text = _lazy("Our number, order, e-mail, ticket, or any id of the gateway")
+    search_help_text = gettext_lazy("Our number, order, e-mail, ticket, or any id of the gateway")
     list_before_template = "admin/refunds/refund_list_before.html"
     list_filter_submit = True
     show_facets = admin.ShowFacets.NEVER
@@ -88,15 +88,15 @@ class RefundAdmin(Exports, OwnPage):
 
     # --- the list ---
 
-    @display(description=_lazy("Number"))
+    @display(description=gettext_lazy("Number"))
     def shown_number(self, refund: Refund) -> str:
         return with_mode(refund.number, refund.account)
 
-    @display(description=_lazy("Amount"), ordering="amount")
+    @display(description=gettext_lazy("Amount"), ordering="amount")
     def shown_amount(self, refund: Refund) -> str:
         return wording.amount(refund.money)
 
-    @display(description=_lazy("Status"), ordering="status", label=LABELS)
+    @display(description=gettext_lazy("Status"), ordering="status", label=LABELS)
     def shown_status(self, refund: Refund) -> tuple[str, str]:
         words = refund.get_status_display()
         return (
@@ -105,15 +105,15 @@ class RefundAdmin(Exports, OwnPage):
             else (refund.status, words)
         )
 
-    @display(description=_lazy("Customer"), ordering="payment__customer_email")
+    @display(description=gettext_lazy("Customer"), ordering="payment__customer_email")
     def shown_customer(self, refund: Refund) -> str:
         return two_lines(refund.payment.customer_name, refund.payment.customer_email)
 
-    @display(description=_lazy("Payment"), ordering="payment__order")
+    @display(description=gettext_lazy("Payment"), ordering="payment__order")
     def shown_payment(self, refund: Refund) -> str:
         return two_lines(refund.payment.order or refund.payment.reference, str(refund.account))
 
-    @display(description=_lazy("Asked by"), ordering="requested_at")
+    @display(description=gettext_lazy("Asked by"), ordering="requested_at")
     def shown_request(self, refund: Refund) -> str:
         return two_lines(str(refund.requested_by or _("made at the gateway")), wording.moment(refund.requested_at))
 
@@ -138,33 +138,33 @@ class RefundAdmin(Exports, OwnPage):
             return self.list_display
         return tuple("shown_signs" if name == "shown_status" else name for name in self.list_display)
 
-    @display(description=_lazy("Why here"))
+    @display(description=gettext_lazy("Why here"))
     def shown_signs(self, refund: Any) -> str:
         return lines.signs_in_list(refund)
 
     # --- the actions ---
 
-    @admin.action(description=_lazy("Approve and send selected"), permissions=["approve"])
+    @admin.action(description=gettext_lazy("Approve and send selected"), permissions=["approve"])
     def approve_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, STEPS["approve"])
 
-    @admin.action(description=_lazy("Send selected approved refunds now"), permissions=["approve"])
+    @admin.action(description=gettext_lazy("Send selected approved refunds now"), permissions=["approve"])
     def send_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, STEPS["send"])
 
-    @admin.action(description=_lazy("Check selected with the gateway"), permissions=["sync"])
+    @admin.action(description=gettext_lazy("Check selected with the gateway"), permissions=["sync"])
     def check_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, STEPS["check"])
 
-    @admin.action(description=_lazy("Return…"), permissions=["approve"])
+    @admin.action(description=gettext_lazy("Return…"), permissions=["approve"])
     def return_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, STEPS["return"])
 
-    @admin.action(description=_lazy("Reject…"), permissions=["approve"])
+    @admin.action(description=gettext_lazy("Reject…"), permissions=["approve"])
     def reject_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, STEPS["reject"])
 
-    @admin.action(description=_lazy("Withdraw selected"), permissions=["request"])
+    @admin.action(description=gettext_lazy("Withdraw selected"), permissions=["request"])
     def withdraw_selected(self, request: DeskRequest, queryset: QuerySet[Refund]) -> HttpResponse | None:
         return bulk.ask_or_do(self, request, STEPS["withdraw"])
 
