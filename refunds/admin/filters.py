@@ -5,25 +5,22 @@ What cannot be read is said, and lists nothing: nobody takes an unfiltered list 
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import admin
 from django.contrib.admin import RelatedFieldListFilter
 from django.contrib.auth.models import User
-from django.db.models.functions import Coalesce, Lower
+from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, RelatedCheckboxFilter, TextFilter
 
-from refunds import scope, services
+from refunds import health, scope, services
 from refunds.admin.filter_boxes import Amount, Final, Requested, Rows, refuse
 from refunds.admin.queue import ORDERS, RISK, waiting_for
 from refunds.models import Account, Status
-from refunds.models.refund import AT_THE_GATEWAY
 
 DECIDE = "decide"
 NO_EMAIL = "-"  # customers of whom no e-mail address is known
@@ -127,37 +124,32 @@ class Overdue(Asked):
         hours, days = settings.APPROVE_WITHIN_HOURS, settings.SETTLE_WITHIN_DAYS
         return [
             ("decision", _("Undecided for more than %(hours)s hours") % {"hours": hours}),
-            ("gateway", _("At the gateway for more than %(days)s days") % {"days": days}),
+            ("gateway", _("No final word for more than %(days)s days, or not asked for an hour") % {"days": days}),
         ]
 
     def asked(self, question: str, me: User, rows: Rows) -> Rows:
-        now = timezone.now()
         if question == "decision":
-            since = now - timedelta(hours=settings.APPROVE_WITHIN_HOURS)
-            return rows.filter(status=Status.REQUESTED, requested_at__lt=since)
-        out = rows.filter(status__in=AT_THE_GATEWAY).alias(out_since=Coalesce("sent_at", "requested_at"))
-        return out.filter(out_since__lt=now - timedelta(days=settings.SETTLE_WITHIN_DAYS))
+            return rows.filter(status=Status.REQUESTED, requested_at__lt=timezone.now() - health.approve_within())
+        return rows.filter(health.is_overdue())
 
 
-class OfBatch(admin.SimpleListFilter):
+class OfBatch(Asked):
     """The refunds of one batch: where its page leads to; offered nowhere else."""
 
     title = gettext_lazy("batch")
     parameter_name = "batch"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        if not (number := self._number(request)):
+        if "batch" not in request.GET:
             return []
+        number = request.GET["batch"]
+        if not (number.isascii() and number.isdecimal() and len(number) <= 18):
+            number = "0"  # no batch has it, so what was given is refused
         shown = services.batches_for(cast(User, request.user)).filter(pk=number).first()
         return [(number, f"{shown} · {shown.file_name}" if shown else _("none that is known"))]
 
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        own = services.batches_for(cast(User, request.user)).filter(pk=self._number(request) or 0)
-        return queryset.filter(batch_row__batch__in=own) if self.value() else queryset
-
-    def _number(self, request: HttpRequest) -> str:
-        number = request.GET.get("batch", "")
-        return number if number.isascii() and number.isdecimal() and len(number) <= 18 else ""
+    def asked(self, question: str, me: User, rows: Rows) -> Rows:
+        return rows.filter(batch_row__batch__in=services.batches_for(me).filter(pk=question))
 
 
 class OwnAccounts(RelatedFieldListFilter):

@@ -52,7 +52,7 @@ def open_batch(run: DryRun, by: User, *, knows_of: Batch | None = None) -> Batch
 
     Confirmed twice, it is the same batch.
     """
-    policy.demand(by, policy.REQUEST, "request refunds")
+    policy.demand(by, policy.REQUEST, _("request refunds"))
     if run.person_id != by.pk:
         raise NotAllowed(_("Only who has looked at a file can confirm it."))
     if not run.doable:

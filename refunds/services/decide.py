@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from refunds import policy
 from refunds.errors import NotAllowed, WrongMoment
@@ -15,12 +16,20 @@ from refunds.models import Approval, Refund, Status
 from refunds.services.actor import WORKER, Actor
 from refunds.services.allowances import take_to_approve
 from refunds.services.hold import held_until, hold_time
+from refunds.services.journal import in_english
 from refunds.services.orders import demand_carried
 from refunds.services.record import call_for
 from refunds.services.steps import locked, take_step
 from refunds.services.typed import spoken
 
 UNDONE = "Taken back while it was held."
+# As it is said of any refund, and of this one: "you may not …", "somebody else has to … it".
+TO_DO = {
+    "approve": (gettext_lazy("approve a refund"), gettext_lazy("approve")),
+    "take back": (gettext_lazy("take back the approval of a refund"), gettext_lazy("take back the approval of")),
+    "reject": (gettext_lazy("reject a refund"), gettext_lazy("reject")),
+    "return": (gettext_lazy("return a refund"), gettext_lazy("return")),
+}
 
 
 @transaction.atomic
@@ -59,7 +68,9 @@ def approve_refund(refund_id: int, by: User, *, seen: int) -> Refund:
 def _standing_approvals(refund: Refund) -> list[Approval]:
     """The approvals that still count. Where one no longer does, everybody looks anew: the revision rises."""
     approvals = policy.approvals_of(refund)
-    if why := next((why for approval in approvals if (why := policy.why_void(approval, refund))), ""):
+    with in_english():
+        why = next((why for approval in approvals if (why := policy.why_void(approval, refund))), "")
+    if why:
         take_step(refund, "approval void", WORKER, text=why, revision=refund.revision + 1)
         return []
     return approvals
@@ -68,7 +79,7 @@ def _standing_approvals(refund: Refund) -> list[Approval]:
 @transaction.atomic
 def unapprove_refund(refund_id: int, by: User, why: str, *, seen: int) -> Refund:
     """Approved → requested, until a worker has claimed it; a new look is needed. During the hold nobody asks why."""
-    refund = _to_decide(refund_id, by, "take back the approval of", seen)
+    refund = _to_decide(refund_id, by, "take back", seen)
     undone = UNDONE if held_until(refund) else ""
     why = spoken(why.strip() or undone, _("Say why you take the approval back."))
     take_step(
@@ -104,12 +115,13 @@ def return_refund(refund_id: int, by: User, question: str, *, seen: int) -> Refu
     return refund
 
 
-def _to_decide(refund_id: int, by: User, to_do: str, seen: int) -> Refund:
-    policy.demand(by, policy.APPROVE, f"{to_do} a refund")
+def _to_decide(refund_id: int, by: User, step: str, seen: int) -> Refund:
+    with_any, with_it = map(str, TO_DO[step])
+    policy.demand(by, policy.APPROVE, with_any)
     refund = locked(refund_id, seen, by)
     if refund.requested_by is None:
         raise NotAllowed(_("%(refund)s was made at the gateway; there is nothing to decide.") % {"refund": refund})
-    policy.demand_another_person(by, refund, to_do)
+    policy.demand_another_person(by, refund, with_it)
     if refund.status not in (Status.REQUESTED, Status.APPROVED):
         is_now = _("%(refund)s is %(status)s now, so there is nothing to decide.")
         raise WrongMoment(is_now % {"refund": refund, "status": refund.get_status_display()})

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gateways.money import Money
 from refunds import policy
@@ -84,7 +85,7 @@ class DryRun:
 
 def dry_run(content: bytes, file_name: str, by: User) -> DryRun:
     """Raises BadInput for a file that is not what we read, or that holds a card number. Writes nothing."""
-    policy.demand(by, policy.REQUEST, "request refunds")
+    policy.demand(by, policy.REQUEST, _("request refunds"))
     try:
         rows = read_request_rows(content)
     except BadInput as trouble:

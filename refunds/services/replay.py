@@ -75,7 +75,7 @@ def replay_delivery(delivery_id: int, by: User) -> Replay:
 
     What it writes into a refund's journal is followed by a line that says on whose word.
     """
-    policy.demand(by, policy.DECLARE, "have a delivery heard again")
+    policy.demand(by, policy.DECLARE, _("have a delivery heard again"))
     delivery = Delivery.objects.select_for_update(of=("self",)).select_related("account", "refund").get(pk=delivery_id)
     policy.demand_in_scope(by, delivery.account)
     reading = read_again(delivery)

@@ -25,7 +25,7 @@ def part(user: User) -> Part:
     found = tallies(line, {"waiting": ALL, "late": Q(requested_at__lt=target)})
     piles = [of_refunds(_("Waiting for your decision"), found["waiting"], MINE, "waiting")]
     if oldest := line.order_by("requested_at", "pk").first():
-        piles.append(of_refunds(_past_target(), found["late"], MINE, "alarm"))
+        piles.append(of_refunds(_past_target(), found["late"], f"{MINE}&overdue=decision", "alarm"))
         piles.append(_longest(oldest, is_late=oldest.requested_at < target))
     lists = {
         "first": line.select_related("payment", "account", "reason", "requested_by")[:FEW],
