@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -33,59 +34,98 @@ def main() -> None:
         scene.play(work)
         with chrome(executable) as browser:
             take_all(browser, home.url, work)
-            take_what_only_people_know(browser, home.url, work)
     for picture in sorted(FOLDER.glob("*.png")):
         print(f"{picture.relative_to(ROOT)}  {picture.stat().st_size // 1000} kB")
 
 
+@dataclass(frozen=True)
+class Picture:
+    """One screen: who looks at which address, in which window; `phone` and `dark` as their names say."""
+
+    name: str
+    who: str
+    address: Callable[[Any], str]
+    height: int = 900
+    phone: bool = False
+    dark: bool = False
+
+
+def at(name: str, row: Callable[[Any], Any] | None = None, query: str = "") -> Callable[[Any], str]:
+    """The address of a page of the admin; `row` finds in the scene what it is about."""
+    from django.urls import reverse
+
+    def address(work: Any) -> str:
+        return reverse(name, args=(row(work).pk,) if row else ()) + query
+
+    return address
+
+
+def pictures() -> tuple[Picture, ...]:
+    def refund(status: str) -> Callable[[Any], Any]:
+        return lambda work: work.refunds[status]
+
+    def payment(order: str) -> Callable[[Any], Any]:
+        return lambda work: work.payments[order]
+
+    line = "?for_me=decide"
+    one = "admin:refunds_refund_change"
+    return (
+        Picture("home-agent", "agent", at("admin:index")),
+        Picture("home", "approver", at("admin:index"), 1000),
+        Picture("home-finance", "finance", at("admin:index"), 1250),
+        Picture("home-phone", "agent", at("admin:index"), phone=True, dark=True),
+        Picture("find", "agent", at("find", query="?q=SO-482")),
+        Picture("payment", "agent", at("admin:refunds_payment_change", payment("SO-48219"))),
+        Picture("request", "agent", at("admin:refunds_payment_request", payment("SO-48213")), 960),
+        Picture("line", "approver", at("admin:refunds_refund_changelist", query=line)),
+        Picture("groups", "approver", at("admin:refunds_refund_grouped", query="?by=reason")),
+        Picture("decide", "approver", at(one, refund("requested")), 1000),
+        Picture("refund", "finance2", at(one, refund("succeeded")), 1300),
+        Picture("refund-phone", "approver", at(one, refund("succeeded")), phone=True),
+        Picture("refund-dark", "approver", at(one, refund("succeeded")), dark=True),
+        Picture("unknown", "finance2", at("admin:refunds_refund_unknown"), 1100),
+        Picture("confirm", "finance2", at("admin:refunds_refund_confirm", refund("proposed")), 1100),
+        Picture("batch", "maria", at("admin:refunds_batch_change", lambda work: work.batch)),
+        Picture("file", "agent", at("admin:refunds_batch_add")),
+        Picture("inbox", "finance2", at("admin:refunds_delivery_changelist")),
+        Picture("unmatched", "finance2", at("admin:refunds_unmatchedrefund_changelist")),
+        Picture("reports", "finance2", at("admin:refunds_refund_reports", query="?by=requested"), 1500),
+        Picture(
+            "account", "finance2", at("admin:refunds_account_change", lambda work: work.refunds["proposed"].account)
+        ),
+        Picture("rules", "gatekeeper", at("admin:refunds_rule_changelist")),
+        Picture("preferences", "approver", at("preferences")),
+    )
+
+
 def take_all(browser: Any, url: str, work: Any) -> None:
-    """As the agent, then as the approver by day, by phone and by night."""
+    """Each person at a window of the right kind."""
     from tests.browser.chrome import DESKTOP, PHONE, Visitor
 
-    done, payment = work.refunds["succeeded"], work.payments["SO-48213"]
-    agent = Visitor(browser, url)
-    agent.go("/accounts/login/")
-    take(agent, "login")
-    agent.log_in("agent")
-    agent.go(f"/admin/refunds/payment/{payment.pk}/change/")
-    take(agent, "payment")
-    agent.go(f"/admin/refunds/payment/{payment.pk}/request/")
-    agent.page.set_viewport_size({"width": 1280, "height": 960})  # with its button
-    take(agent, "request")
-    approver = Visitor(browser, url)
-    approver.log_in("approver")
-    take(approver, "home")
-    approver.go(f"/admin/refunds/refund/{done.pk}/change/")
-    approver.page.set_viewport_size({"width": 1280, "height": 1180})  # the whole journal
-    take(approver, "refund")
-    approver.page.set_viewport_size(DESKTOP)
+    visitor = Visitor(browser, url)
+    visitor.go("/accounts/login/")
+    take(visitor, "login")
+    windows: dict[tuple[str, bool, bool], Visitor] = {}
+    for picture in pictures():
+        kind = (picture.who, picture.phone, picture.dark)
+        if kind not in windows:
+            size = PHONE if picture.phone else DESKTOP
+            windows[kind] = Visitor(browser, url, "dark" if picture.dark else "light", viewport=size)
+            windows[kind].log_in(picture.who)
+        if not picture.phone:
+            windows[kind].page.set_viewport_size({"width": DESKTOP["width"], "height": picture.height})
+        windows[kind].go(picture.address(work))
+        take(windows[kind], picture.name)
+    take_many(windows["approver", False, False])
+
+
+def take_many(approver: Any) -> None:
+    """The page between picking refunds and approving them."""
+    approver.page.set_viewport_size({"width": 1280, "height": 900})
     approver.go("/admin/refunds/refund/?for_me=decide")
     approver.pick("SO-48230", "SO-48219", "SO-48244")
     approver.run("Approve and send selected")
     take(approver, "approve")
-    for name, options in {"phone": {"viewport": PHONE}, "dark": {"scheme": "dark"}}.items():
-        night = Visitor(browser, url, **options)
-        night.log_in("approver")
-        night.go(f"/admin/refunds/refund/{done.pk}/change/")
-        take(night, f"refund-{name}")
-
-
-def take_what_only_people_know(browser: Any, url: str, work: Any) -> None:
-    """As finance: the Unknown desk, a proposal to confirm, and what is assumed about a gateway."""
-    from tests.browser.chrome import Visitor
-
-    finance = Visitor(browser, url)
-    finance.log_in("finance2")
-    tall = {"width": 1280, "height": 1100}
-    for name, path in {
-        "unknown": "refund/unknown/",
-        "reports": "refund/reports/?by=requested",
-        "confirm": f"refund/{work.refunds['proposed'].pk}/confirm/",
-        "account": f"account/{work.refunds['proposed'].account_id}/change/",
-    }.items():
-        finance.page.set_viewport_size(tall)
-        finance.go(f"/admin/refunds/{path}")
-        take(finance, name)
 
 
 def take(visitor: Any, name: str) -> None:
