@@ -187,7 +187,7 @@ def keep_the_house(day: Day) -> None:
     keeper.sees("sends again")
     second = day.arrive("gatekeeper2")
     second.click("Changes waiting for you to confirm")
-    second.sees("approval rule", "#result_list")
+    second.sees("gatekeeper", "#result_list")
 
 
 def look_after_people(day: Day) -> None:
