@@ -91,6 +91,7 @@ def above_list(request: DeskRequest) -> dict[str, Any]:
 def shown(screen: Any, request: DeskRequest, refund: Refund) -> dict[str, Any]:
     """What a refund's page shows of the line; `at_hand` are the steps that it offers by itself."""
     context: dict[str, Any] = {"place": None, "keep": keep(screen, request), "at_hand": ()}
+    context["kept_filters"] = request.GET.get(FILTERS, "")
     if not policy.may(request.user, policy.APPROVE):
         return context
     if services.held_until(refund) and STEPS["unapprove"].fits(refund, request.user):
