@@ -25,7 +25,6 @@ RAW = "refunds.view_raw_exchange"
 ACCOUNTS = "refunds.change_account"
 EXPORT = "refunds.export_refund"
 VERIFY = "refunds.verify_history"
-EXPORT = "refunds.export_refund"
 RULES = "refunds.change_rules"
 PEOPLE = "refunds.change_people"
 

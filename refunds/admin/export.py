@@ -24,8 +24,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from refunds import policy, services, sheets
-from refunds.admin.desk import DeskRequest, ReadOnly
+from refunds import policy, sheets
+from refunds.admin.desk import DeskRequest, ReadOnly, asks_for_a_card
 from refunds.models import Delivery, Event, Payment, Refund
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def export_view(screen: ReadOnly, request: DeskRequest) -> HttpResponseBase:
     if table is None or form not in FORMATS:
         raise Http404
     back = redirect(f"../?{request.GET.urlencode()}")
-    if services.searches_for_a_card(request.GET.get("q", "")):
+    if asks_for_a_card(request):
         return back  # the list says why
     try:
         rows = table.rows(screen.get_changelist_instance(request).get_queryset(request))

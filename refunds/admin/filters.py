@@ -187,7 +187,7 @@ class Customer(TextFilter):
             return rows
         if email == NO_EMAIL:
             return rows.filter(payment__customer_email="")
-        if "@" not in email:
+        if "@" not in email or "\0" in email:
             why = _(
                 "“%(typed)s” is no e-mail address, so nothing is listed. Search for a part of one in the box above."
             )

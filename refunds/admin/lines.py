@@ -15,7 +15,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import SuspiciousOperation
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -120,7 +120,11 @@ def to_undo(user: User) -> list[Held]:
     """The latest that this person approved and that are held, so that one click takes them back."""
     if not services.hold_time():
         return []
-    recent = Approval.objects.filter(approver=user, approved_at__gt=timezone.now() - services.hold_time())
+    recent = Approval.objects.filter(
+        approver=user,
+        approved_at__gt=timezone.now() - services.hold_time(),
+        revision=F("refund__revision"),  # not one that was taken back, with another person's in its place
+    )
     held = scope.within(Refund.objects.filter(status=Status.APPROVED, approvals__in=recent), user)
     found = held.select_related("payment", "account").order_by("-approved_at", "-pk").distinct()[:MOST_TO_UNDO]
     return [Held(refund, clock(until)) for refund in found if (until := services.held_until(refund))]

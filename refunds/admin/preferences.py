@@ -12,8 +12,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import get_language_from_request, gettext_lazy, override
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, override
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from refunds import policy, services
@@ -85,7 +85,7 @@ def preferences(request: DeskRequest) -> HttpResponse:
     form = PreferenceForm(request.POST if request.method == "POST" else None, person, wishes)
     if request.method == "POST" and form.is_valid():
         saved = form.keep(person)
-        with override(places.language(saved.language) if saved.language else None):
+        with override(places.language(saved.language or get_language_from_request(request))):
             messages.success(request, _("Your preferences are saved."))
         return redirect("preferences")
     context = {

@@ -221,7 +221,7 @@ class RefundAdmin(Exports, OwnPage):
             raise Http404
         if not self.has_view_permission(request, refund) or not step.allows(refund, request.user):
             raise PermissionDenied
-        if step.needs_proof and (away := fresh.ask(request, one_by_one=True)):
+        if step.needs_proof and (away := fresh.ask(request, one_by_one=step.decides)):
             return away
         if request.method == "POST":
             return self._take(request, refund, step)

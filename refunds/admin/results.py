@@ -67,7 +67,7 @@ def result_view(screen: ReadOnly, request: DeskRequest, token: str) -> HttpRespo
     if request.method == "POST":
         if not policy.may(request.user, policy.APPROVE):
             raise PermissionDenied
-        if away := fresh.ask(request, one_by_one=True):
+        if away := fresh.ask(request):
             return away
         _undo(request, token, rows)
         return redirect(_address(token))
