@@ -24,6 +24,8 @@ from refunds.history.verify import Verdict, flaws
 from refunds.models import (
     Approval,
     Attempt,
+    Batch,
+    BatchRow,
     Checkpoint,
     Declaration,
     Delivery,
@@ -301,6 +303,8 @@ def fill_every_table() -> None:
     ReasonWord.objects.create(reason=refund.reason, gateway="toy", word="x")
     make_rule("2")
     stand_in(bob(), bert())
+    batch = Batch.objects.create(person=alice(), file_name="x.csv", rehearsed_at=now, confirmed_at=now)
+    BatchRow.objects.create(batch=batch, line=2, result="refused", done_at=now)
     services.propose_change("accounts", "alice", {"accounts": [refund.account.slug]}, ute(), "x", person=alice())
     history.set_checkpoint()
     history.verify_and_keep(carol().pk)
