@@ -243,11 +243,14 @@ def payment_names(accounts: QuerySet[Account]) -> list[tuple[str, str]]:
 def details(refund: Refund) -> list[tuple[str, str]]:
     """What the gateway told beside the essentials, with plain labels."""
     labels = gateway_class(refund.account.gateway).detail_labels
-    return [(labels.get(name, name), str(value)) for name, value in refund.details.items() if value]
+    return [
+        (_(labels[name]) if name in labels else name, str(value)) for name, value in refund.details.items() if value
+    ]
 
 
 def _day(moment: datetime | None) -> str:
-    return formats.date_format(timezone.localtime(moment), "j E Y") if moment else "—"
+    """A day of the house: two colleagues tell a customer the same."""
+    return formats.date_format(timezone.localtime(moment, timezone.get_default_timezone()), "j E Y") if moment else "—"
 
 
 def _ids(refund: Refund) -> str:

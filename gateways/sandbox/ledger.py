@@ -165,7 +165,10 @@ class Ledger:
         )
 
     def movements(self) -> list[dict[str, object]]:
-        query = "SELECT gateway, key, payment, minor, currency, kind, at FROM movement ORDER BY id"
+        query = """
+            SELECT gateway, key, coalesce(reference, '') AS reference, movement.payment, movement.minor,
+                movement.currency, kind, at
+            FROM movement LEFT JOIN refund USING (gateway, key) ORDER BY id"""
         return [{**dict(row), "at": iso(row["at"])} for row in self.rows(query)]
 
     def plan(self, refund: Refund, due: int, does: str, word: str = "") -> None:

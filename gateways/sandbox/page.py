@@ -52,7 +52,7 @@ def page(sandbox: Sandbox) -> str:
         "<h2>Credentials</h2>",
         table(("Gateway", "Settings"), credentials),
         f"<h2>Ledger</h2><p>The latest {LATEST} movements of money, the newest first.</p>",
-        table(("Gateway", "Key", "Payment", "Minor units", "Currency", "Kind", "At"), moved),
+        table(("Gateway", "Key", "Reference", "Payment", "Minor units", "Currency", "Kind", "At"), moved),
         CONTROLS,
     ]
     head = f'<meta charset="utf-8"><title>Sandbox</title><style>{STYLE}</style>'

@@ -241,7 +241,7 @@ class RefundAdmin(Exports, OwnPage):
             customer_sentence=wording.customer_sentence(refund),
             place=queue.place(refund, lines.line(self, request)) if step.decides else None,
             keep=lines.keep(self, request),
-            **(approvals.shown(refund, request.user) if step.decides else {}),
+            **(approvals.shown(refund, request.user) if step.decides or step.asks else {}),
             **(approvals.alike(refund, request.user) if step.decides else {}),
             **facts(refund),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from refunds.models import Attempt, Delivery, Event, Refund, UnmatchedRefund
 
@@ -26,6 +26,12 @@ STEP_WORDS: Mapping[str, Any] = {
     "rejected": gettext_lazy("Rejected"),
     "returned": gettext_lazy("Returned with a question"),
     "sending": gettext_lazy("Being sent"),
+    "processing": gettext_lazy("Processing"),
+    "succeeded": gettext_lazy("Succeeded"),
+    "failed": gettext_lazy("Failed"),
+    "reversed": gettext_lazy("Reversed"),
+    "confirmed": gettext_lazy("Confirmed"),
+    "heard again": gettext_lazy("Heard again"),
     "not sent": gettext_lazy("Not sent"),
     "no answer": gettext_lazy("No answer"),
     "asked": gettext_lazy("Asked to check with the gateway"),
@@ -54,7 +60,7 @@ STEP_WORDS: Mapping[str, Any] = {
 }
 
 KIND_WORDS: Mapping[str, Any] = {
-    Attempt.Kind.SEND: gettext_lazy("Order"),
+    Attempt.Kind.SEND: pgettext_lazy("to the gateway", "Order"),
     Attempt.Kind.LOOK_UP: gettext_lazy("Look-up"),
     Attempt.Kind.CANCEL: gettext_lazy("Cancel"),
 }

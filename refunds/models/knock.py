@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class RefusedKnock(models.Model):
     """What came to one account in one hour and was refused for one reason. Neither body nor headers are kept."""
 
     class Why(models.TextChoices):
-        TYPE = "type", "another content type or charset"
-        SIZE = "size", "empty or too long"
-        UNVERIFIED = "unverified", "not verified"
-        NOT_READY = "not_ready", "we could not verify it"
+        TYPE = "type", _("another content type or charset")
+        SIZE = "size", _("empty or too long")
+        UNVERIFIED = "unverified", _("not verified")
+        NOT_READY = "not_ready", _("we could not verify it")
 
     account = models.ForeignKey("refunds.Account", models.PROTECT, related_name="refused_knocks")
     why = models.CharField(max_length=10, choices=Why)
