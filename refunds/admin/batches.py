@@ -125,6 +125,7 @@ class BatchAdmin(OwnPage):
             "show": show,
             "tabs": _tabs(rows, found),
             "totals": totals(Money(minor, currency) for currency, minor in asked.annotate(minor=Sum("amount"))),
+            "may_see_earlier": services.batches_for(request.user).filter(pk=found.again_of_id).exists(),
             "n_done": found.n_requested + found.n_refused,
             "is_mine": found.person_id == request.user.pk,
             "query": request.GET.urlencode(),

@@ -18,6 +18,7 @@ from refunds import jobs, policy, scope
 from refunds.errors import BadInput, NotAllowed, RefundError, WrongMoment
 from refunds.models import Batch, BatchRow
 from refunds.services.due import take_ticket
+from refunds.services.journal import in_english
 from refunds.services.rehearsal import DryRun
 from refunds.services.request import request_refund
 from refunds.services.request_check import LONGEST_REASON
@@ -160,7 +161,7 @@ def work_row(row_id: int) -> None:
     except RefundError as refusal:
         done |= {"result": Result.REFUSED, "why_not": str(refusal)[:LONGEST_REASON]}
     except IntegrityError:
-        done |= {"result": Result.REFUSED, "why_not": _("The database did not accept this request.")}
+        done |= {"result": Result.REFUSED, "why_not": "The database did not accept this request."}
     if BatchRow.objects.filter(pk=row_id, result=Result.WAITING).update(**done) != 1:
         raise WrongMoment(f"Row {row.line} of {row.batch} was worked off by somebody else at the same moment.")
 
@@ -172,7 +173,7 @@ def _request(row: BatchRow) -> Any:
     assert row.amount is not None
     assert row.seen_free is not None
     words = {name: row.given[name] for name in ("ticket", "internal_note")}
-    with transaction.atomic():
+    with in_english(), transaction.atomic():  # a refusal is kept
         return request_refund(
             row.payment_id, row.amount, row.reason, row.batch.person, seen_free=row.seen_free, **words
         )

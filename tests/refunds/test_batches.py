@@ -17,7 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from openpyxl import Workbook
 
 from gateways.sandbox import Sandbox
@@ -346,7 +346,45 @@ def test_likely_duplicates_are_told() -> None:
     assert [(row.twins, row.earlier) for row in rows] == [([], [earlier.number]), ([4], []), ([3], []), ([], [])]
 
 
+@pytest.mark.once
+def test_the_same_file_read_in_two_languages_is_the_same_file() -> None:
+    """Also where a row of it cannot be read; and why not is kept in English."""
+    sold(1)
+    content = csv_of(line("pay-1"), "too,short", line("pay-9"), line("pay-1", "50.00"), '"open')
+    english = services.dry_run(content, "f.csv", alice())
+    with translation.override("pl"):
+        polish = services.dry_run(content, "f.csv", alice())
+        batch = services.open_batch(polish, alice())
+    assert polish.content_digest == english.content_digest
+    assert [row.why_not for row in batch.rows.all()] == [row.why_not for row in english.rows]
+    others = csv_of(line("pay-1"), "very,short", line("pay-9"), line("pay-1", "50.00"), '"open')
+    assert services.dry_run(others, "f.csv", alice()).content_digest != english.content_digest
+
+
+@pytest.mark.once
+def test_what_is_wrong_with_the_whole_file_is_told_in_the_readers_language() -> None:
+    with translation.override("pl"), pytest.raises(BadInput) as refusal:
+        services.dry_run(csv_of(), "f.csv", alice())
+    assert "header" not in str(refusal.value)
+
+
 # --- from the file to the refunds ---
+
+
+def test_why_a_row_was_refused_is_kept_in_english() -> None:
+    payment = sold(1)
+    batch = confirmed(line("pay-1"))
+    ask(payment, 500)
+    with translation.override("pl"):
+        work_off(batch)
+    assert "has changed" in batch.rows.get().why_not
+
+
+def test_a_row_with_a_sign_that_no_database_takes_is_refused_alone() -> None:
+    sold(1)
+    batch = confirmed(line("pay-1"), line("pay-1", ticket="T\0x"))
+    assert results(work_off(batch)) == ["requested", "refused"]
+    assert batch.rows.get(line=3).given["ticket"] == "T\\x00x"
 
 
 def test_every_row_becomes_one_request_as_by_hand() -> None:
@@ -598,6 +636,28 @@ def test_the_refused_rows_come_back_as_a_file_that_can_be_corrected() -> None:
     assert services.dry_run(content, "f.csv", alice()).doable
     for other in (person("alma", "Agents"), bob()):
         assert browser(other).get(answer.request["PATH_INFO"]).status_code == 404
+
+
+def test_what_begins_like_a_formula_comes_back_as_it_was_typed() -> None:
+    sold(1)
+    batch = confirmed(line("pay-1"), line("pay-2", ticket="-5 EUR", internal_note="'=1"), line("pay-3", ticket="'s"))
+    answer = browser().get(reverse("admin:refunds_batch_refused", args=(batch.pk,)))
+    first, second = read_request_rows(b"".join(answer.streaming_content))
+    assert isinstance(first, RequestRow)
+    assert isinstance(second, RequestRow)
+    assert (first.ticket, first.internal_note, second.ticket) == ("-5 EUR", "=1", "'s")
+
+
+def test_an_earlier_batch_is_a_link_only_for_those_who_may_see_it() -> None:
+    sold(1)
+    first = confirmed(line("pay-1", "1.00"))
+    alma = person("alma", "Agents")
+    run = services.dry_run(csv_of(line("pay-1", "1.00")), "f.csv", alma)
+    second = services.open_batch(run, alma, knows_of=first)
+    page, link = (reverse("admin:refunds_batch_change", args=(batch.pk,)) for batch in (second, first))
+    bodies = [browser(user).get(page).content.decode() for user in (alma, bob())]
+    assert ["an earlier batch" in body for body in bodies] == [True, True]
+    assert [link in body for body in bodies] == [False, True]
 
 
 def test_the_same_file_again_is_said_and_needs_a_tick() -> None:
