@@ -128,12 +128,19 @@ def rehearsed(wishes: Sequence[Wish], by: User) -> list[Planned]:
     planned: list[Planned] = []
     used = _Used()
     for start in range(0, len(wishes), CHUNK):
+        chunk = wishes[start : start + CHUNK]
         with transaction.atomic():
+            _lock({wish.payment.pk for wish in chunk if wish.payment} | {made.payment_id for made in used.refunds})
             used.put_back()
-            planned += [_rehearse(wish, by, used) for wish in wishes[start : start + CHUNK]]
+            planned += [_rehearse(wish, by, used) for wish in chunk]
             used.remember(by)
             transaction.set_rollback(True)
     return planned
+
+
+def _lock(payment_ids: set[int]) -> None:
+    """All at the start and in one order, so that two files at once wait for each other and never cross."""
+    list(Payment.objects.select_for_update(of=("self",)).filter(pk__in=payment_ids).order_by("pk").only("pk"))
 
 
 @dataclass

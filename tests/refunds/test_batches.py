@@ -330,6 +330,29 @@ def test_each_row_meets_what_the_rows_before_it_have_used_up(monkeypatch: pytest
     assert "left of the day" in run.rows[3].why_not
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_previews_at_once_do_not_cross() -> None:
+    for number in range(60):
+        sold(number)
+    lines, troubles = [line(f"pay-{n}") for n in range(60)], list[Any]()
+
+    def run(content: bytes, by: Any) -> None:
+        try:
+            services.dry_run(content, "f.csv", by)
+        except Exception as trouble:
+            troubles.append(trouble)
+        finally:
+            connection.close()
+
+    files = ((csv_of(*lines), alice()), (csv_of(*reversed(lines)), person("zed", "Agents")))
+    threads = [threading.Thread(target=run, args=file) for file in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+
+
 def test_what_free_amounts_allow_in_the_file_is_what_the_job_does() -> None:
     sold(1)
     batch = work_off(confirmed(line("pay-1", "30.00"), line("pay-1", "15.00"), line("pay-1", "10.00")))
@@ -502,7 +525,7 @@ def test_a_ticket_of_another_moment_does_nothing() -> None:
 def test_a_batch_whose_job_was_lost_is_handed_out_by_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     sold(1)
     batch, given = confirmed(line()), []
-    monkeypatch.setattr("refunds.jobs.wake_batch", lambda *ticket: given.append(ticket))
+    monkeypatch.setattr("refunds.jobs.wake_batch", lambda *ticket, at_once: given.append(ticket))
     monkeypatch.setattr("django.db.transaction.on_commit", lambda do, **_: do())
     assert services.sweep() == 1
     batch.refresh_from_db()
@@ -538,6 +561,51 @@ def test_two_jobs_at_once_request_each_row_once(monkeypatch: pytest.MonkeyPatch)
     assert results(batch) == ["requested"] * n_rows
     assert Refund.objects.count() == n_rows
     assert set(Payment.objects.values_list("held", flat=True)) == {1000}
+
+
+def broken_at(reference: str, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    original = batches._request
+
+    def broken(row: BatchRow) -> Any:
+        refund = original(row)
+        if row.payment is not None and row.payment.reference == reference:
+            raise KeyError(reference)
+        return refund
+
+    monkeypatch.setattr(batches, "_request", broken)
+    return monkeypatch
+
+
+def test_a_row_that_fails_unexpectedly_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 4):
+        sold(number)
+    batch = confirmed(*(line(f"pay-{n}") for n in (1, 2, 3)))
+    with monkeypatch.context() as patch:
+        broken_at("pay-1", patch)
+        services.take_batch_turn(batch.pk, batch.ask_at)
+        assert results(batch) == ["waiting", "requested", "requested"]
+        batch.refresh_from_db()
+        pauses = []
+        for _ in range(3):
+            services.take_batch_turn(batch.pk, batch.ask_at)
+            batch.refresh_from_db()
+            pauses.append(batch.ask_at - timezone.now())
+    assert timedelta(minutes=3) < pauses[0] < pauses[1] / 3 < pauses[2] / 9
+    batch = work_off(batch)
+    assert (results(batch), batch.trouble) == (["requested"] * 3, "")
+    assert set(batch.rows.values_list("why_not", flat=True)) == {""}
+    assert Refund.objects.count() == 3
+
+
+def test_a_row_that_fails_every_time_is_named_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    sold(1)
+    sold(2)
+    batch = confirmed(line("pay-1"), line("pay-2"))
+    broken_at("pay-1", monkeypatch)
+    batch = work_off(batch)
+    assert batch.trouble.startswith("Not requested: line 2, after 5 tries (KeyError).")
+    assert (results(batch), Refund.objects.count()) == (["waiting", "requested"], 1)
+    assert Payment.objects.get(reference="pay-1").held == 0
 
 
 # --- what was confirmed never changes ---
