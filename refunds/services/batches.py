@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, Length
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -47,6 +47,14 @@ def batches_for(user: User) -> QuerySet[Batch]:
     named = BatchRow.objects.filter(batch=OuterRef("pk"), payment__isnull=False)
     foreign, home = named.exclude(payment__account__in=accounts), named.filter(payment__account__in=accounts)
     return own | Batch.objects.filter(Exists(home)).exclude(Exists(foreign))
+
+
+def known_rows(user: User, path: str = "") -> Q:
+    """Rows of which a person may see more than the words: not those of accounts that one no longer works with."""
+    accounts = scope.limited_to(user)
+    if accounts is None:
+        return Q(**{f"{path}pk__isnull": False})
+    return Q(**{f"{path}payment__isnull": True}) | Q(**{f"{path}payment__account__in": accounts})
 
 
 def confirmed_before(run: DryRun) -> Batch | None:

@@ -781,6 +781,30 @@ def test_who_sees_which_batches() -> None:
         assert answer.status_code == status
 
 
+def test_of_an_account_that_one_left_only_the_own_words_are_shown() -> None:
+    sold(1, customer_name="Anna Nowak")
+    make_payment(account=make_account("other-eu"), reference="pay-9", order="order-9")
+    lines = (line("pay-1"), line("pay-1", "49.00"), line("pay-9", "1.00", account="other-eu"), line("pay-7"))
+    batch = confirmed(*lines)
+    batch = work_off(batch)
+    assert results(batch) == ["requested", "refused", "refused", "refused"]
+    limit_to(alice(), make_account("other-eu"))
+    url, client = reverse("admin:refunds_batch_change", args=(batch.pk,)), browser()
+    page = client.get(url).content.decode()
+    assert page.count("You no longer work with its account.") == 2
+    assert "0 of 4 rows requested" in page
+    assert "Download the 2 refused rows" in page
+    for told in (Refund.objects.earliest("pk").number, "order-1", "more than is free", "desk-totals"):
+        assert told not in page
+    for show, count in (("requested", 0), ("refused", 2), ("waiting", 0), ("all", 4)):
+        answer = client.get(f"{url}?show={show}")
+        assert (len(answer.context["page_of_rows"]), dict(answer.context["tabs"])[show]) == (count, count)
+    refused = client.get(reverse("admin:refunds_batch_refused", args=(batch.pk,)))
+    kept = read_request_rows(b"".join(refused.streaming_content))
+    assert [row.payment_reference for row in kept if isinstance(row, RequestRow)] == ["pay-9", "pay-7"]
+    assert "0 of 4 requested" in client.get(reverse("admin:refunds_batch_changelist")).content.decode()
+
+
 def test_the_refunds_of_a_batch_are_a_list(django_assert_max_num_queries: Any) -> None:
     for number in range(1, 4):
         sold(number)
