@@ -75,9 +75,10 @@ def wake_payment(payment_id: int, booked_for: datetime, *, at_once: bool = False
     payment_turn.using(run_after=when).enqueue(payment_id, booked_for.isoformat(), has_slot=has_slot)
 
 
-def wake_batch(batch_id: int, booked_for: datetime) -> None:
+def wake_batch(batch_id: int, booked_for: datetime, *, at_once: bool = False) -> None:
     """After everything else: what is to be sent does not wait for a long file."""
-    batch_turn.using(priority=-10, run_after=timezone.now()).enqueue(batch_id, booked_for.isoformat())
+    when = timezone.now() if at_once else booked_for
+    batch_turn.using(priority=-10, run_after=when).enqueue(batch_id, booked_for.isoformat())
 
 
 def wake_key_fetch(account_id: int) -> None:

@@ -26,8 +26,18 @@ Row = Sequence[str]
 def safe(text: str) -> str:
     """The text as a cell that no program takes for a formula: an apostrophe stands before what could be one."""
     begins_badly = AT_THE_START.match(text)
-    text = WITHIN.sub(r"\1'", UNWRITABLE.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text))
+    text = WITHIN.sub(r"\1'", writable(text))
     return (f"'{text}" if begins_badly else text)[:LONGEST_CELL]
+
+
+def writable(text: str) -> str:
+    """Signs that neither a sheet nor a database takes, by their numbers."""
+    return UNWRITABLE.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
+
+
+def as_typed(text: str) -> str:
+    """A cell of ours read back: without the one apostrophe that stands before what could be a formula."""
+    return text[1:] if text.startswith("'") and AT_THE_START.match(text[1:]) else text
 
 
 class _Line:

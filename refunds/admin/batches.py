@@ -97,7 +97,9 @@ class BatchAdmin(OwnPage):
         return wording.moment(batch.confirmed_at)
 
     def get_queryset(self, request: DeskRequest) -> QuerySet[Batch]:
-        counts = {f"n_{name}": Count("rows", filter=Q(rows__result=name)) for name in BatchRow.Result.values}
+        known = services.known_rows(request.user, "rows__")
+        counts = {f"n_{name}": Count("rows", filter=Q(rows__result=name) & known) for name in BatchRow.Result.values}
+        counts["n_known"] = Count("rows", filter=known)
         return services.batches_for(request.user).annotate(n_rows=Count("rows"), **counts).select_related("person")
 
     def has_view_permission(self, request: DeskRequest, obj: Batch | None = None) -> bool:
@@ -117,14 +119,18 @@ class BatchAdmin(OwnPage):
             rows = rows.exclude(payment=None)  # their words may name accounts that this person does not know of
         show = request.GET.get("show", "")
         show = show if show in RESULTS else "all"
-        asked = found.rows.filter(result="requested").order_by().values_list("payment__currency")
+        known = rows.filter(services.known_rows(request.user))
+        page = _page(request, rows if show == "all" else known.filter(result=show))
+        asked = known.filter(result="requested").order_by().values_list("payment__currency")
         return {
             "batch": found,
             "original": found,
-            "page_of_rows": _page(request, rows if show == "all" else rows.filter(result=show)),
+            "page_of_rows": page,
+            "known": set(known.filter(pk__in=[row.pk for row in page]).values_list("pk", flat=True)),
             "show": show,
-            "tabs": _tabs(rows, found),
+            "tabs": _tabs(rows, known),
             "totals": totals(Money(minor, currency) for currency, minor in asked.annotate(minor=Sum("amount"))),
+            "may_see_earlier": services.batches_for(request.user).filter(pk=found.again_of_id).exists(),
             "n_done": found.n_requested + found.n_refused,
             "is_mine": found.person_id == request.user.pk,
             "query": request.GET.urlencode(),
@@ -233,7 +239,8 @@ class BatchAdmin(OwnPage):
         batch = services.batches_for(request.user).filter(pk=pk, person=request.user).first()
         if batch is None:
             raise Http404
-        refused = batch.rows.filter(result=BatchRow.Result.REFUSED).order_by("line")
+        known = batch.rows.filter(services.known_rows(request.user))
+        refused = known.filter(result=BatchRow.Result.REFUSED).order_by("line")
         rows = [[*(row.given.get(name, "") for name in COLUMNS), row.why_not] for row in refused]
         return StreamingHttpResponse(
             sheets.as_csv([[*COLUMNS, WHY_NOT], *rows]),
@@ -291,9 +298,9 @@ def _shown(request: DeskRequest, run: services.DryRun) -> dict[str, Any]:
     }
 
 
-def _tabs(rows: QuerySet[BatchRow], batch: Any) -> list[tuple[str, int]]:
-    counts = dict(rows.order_by().values_list("result").annotate(number=Count("pk")))
-    return [(name, sum(counts.values()) if name == "all" else counts.get(name, 0)) for name in RESULTS]
+def _tabs(rows: QuerySet[BatchRow], known: QuerySet[BatchRow]) -> list[tuple[str, int]]:
+    counts = dict(known.order_by().values_list("result").annotate(number=Count("pk")))
+    return [(name, rows.count() if name == "all" else counts.get(name, 0)) for name in RESULTS]
 
 
 def _page(request: DeskRequest, rows: Any) -> Any:

@@ -172,7 +172,7 @@ class DeliveryAdmin(Exports, OwnPage):
             object_id=str(delivery.pk),
             object_repr=str(delivery),
             action_flag=CHANGE,
-            change_message=f"Heard again: {replay.result}. {replay.why}"[:500],
+            change_message=f"Heard again: {replay.code}. {replay.why}"[:500],
         )
         said = {"result": replay.result, "why": replay.why}
         messages.success(request, _("It was heard again: %(result)s. %(why)s") % said)

@@ -38,7 +38,10 @@ class Batch(models.Model):
 
 
 class BatchRow(models.Model):
-    """One row of the file. `given` is what stood in it; one that asks for nothing names no payment and says why."""
+    """One row of the file. `given` is what stood in it; one that asks for nothing names no payment and says why.
+
+    While it waits, `why_not` has a line for each try that failed unexpectedly.
+    """
 
     class Result(models.TextChoices):
         WAITING = "waiting", "waiting"

@@ -2,7 +2,7 @@
 
 from refunds.services.again import again, can_be_settled, gateways_by_hand, is_made_by_hand
 from refunds.services.allowances import Left, day_of_the_house, left_of, left_today, taken_today
-from refunds.services.batches import batches_for, confirmed_before, open_batch, take_batch_turn
+from refunds.services.batches import batches_for, confirmed_before, known_rows, open_batch, take_batch_turn
 from refunds.services.brakes import accept_key, fingerprint, pause_account, resume_account, try_account_now
 from refunds.services.cancel import ask_to_cancel, why_no_cancel
 from refunds.services.change_kinds import allowance_subject, next_number
@@ -96,6 +96,7 @@ __all__ = [
     "hold_time",
     "invitation",
     "is_made_by_hand",
+    "known_rows",
     "left_of",
     "left_today",
     "let_in",

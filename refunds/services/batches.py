@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat, Length
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,6 +20,7 @@ from refunds import jobs, policy, scope
 from refunds.errors import BadInput, NotAllowed, RefundError, WrongMoment
 from refunds.models import Batch, BatchRow
 from refunds.services.due import take_ticket
+from refunds.services.journal import in_english
 from refunds.services.rehearsal import DryRun
 from refunds.services.request import request_refund
 from refunds.services.request_check import LONGEST_REASON
@@ -25,7 +28,12 @@ from refunds.services.request_check import LONGEST_REASON
 CHUNK = 50  # rows for one ticket, far fewer than its lease is long
 SEE_ALL = "refunds.view_batch"
 CHANGED = "Its rows are no longer what was confirmed. Nothing more is requested of it: tell whoever runs the desk."
+STUCK = "Not requested: line {lines}, after {tries} tries ({why}). All other rows are done. Tell whoever runs the desk."
+MOST_TRIES = 5
+LONGEST_TRY = 60  # so that the tries of a row have room beside it
+FIRST_PAUSE = timedelta(minutes=1)  # and four times as long after each further try
 Result = BatchRow.Result
+log = logging.getLogger("refunds")
 
 
 def batches_for(user: User) -> QuerySet[Batch]:
@@ -39,6 +47,14 @@ def batches_for(user: User) -> QuerySet[Batch]:
     named = BatchRow.objects.filter(batch=OuterRef("pk"), payment__isnull=False)
     foreign, home = named.exclude(payment__account__in=accounts), named.filter(payment__account__in=accounts)
     return own | Batch.objects.filter(Exists(home)).exclude(Exists(foreign))
+
+
+def known_rows(user: User, path: str = "") -> Q:
+    """Rows of which a person may see more than the words: not those of accounts that one no longer works with."""
+    accounts = scope.limited_to(user)
+    if accounts is None:
+        return Q(**{f"{path}pk__isnull": False})
+    return Q(**{f"{path}payment__isnull": True}) | Q(**{f"{path}payment__account__in": accounts})
 
 
 def confirmed_before(run: DryRun) -> Batch | None:
@@ -134,17 +150,35 @@ def take_batch_turn(batch_id: int, booked_for: datetime) -> None:
         open_now.update(finished_at=timezone.now(), ask_at=None, trouble=CHANGED)
         return
     waiting = batch.rows.filter(result=Result.WAITING)
-    for row_id in list(waiting.order_by("line").values_list("pk", flat=True)[:CHUNK]):
+    fresh = waiting.filter(why_not="")
+    turn = fresh if fresh.exists() else waiting
+    for row_id in list(turn.order_by(Length("why_not"), "line").values_list("pk", flat=True)[:CHUNK]):
+        _try_row(row_id)
+    _go_on(batch, list(waiting.order_by("line").values_list("line", "why_not")))
+
+
+def _try_row(row_id: int) -> None:
+    """One that fails unexpectedly stays waiting, with a line for each try; nothing of it was requested."""
+    try:
         work_row(row_id)
-    _go_on(batch, is_done=not waiting.exists())
+    except Exception as trouble:
+        log.exception("Row %s of a batch failed; it stays waiting", row_id)
+        tried = Concat("why_not", Value(f"{type(trouble).__name__[:LONGEST_TRY]}\n"))
+        BatchRow.objects.filter(pk=row_id, result=Result.WAITING).update(why_not=tried)
 
 
 @transaction.atomic
-def _go_on(batch: Batch, *, is_done: bool) -> None:
-    now = timezone.now()
-    times = {"ask_at": None, "finished_at": now} if is_done else {"ask_at": now}
+def _go_on(batch: Batch, waiting: list[tuple[int, str]]) -> None:
+    """Next come rows that nobody has tried; then, after a pause that grows, those that failed, until it is enough."""
+    now, n_tries = timezone.now(), min((why.count("\n") for _line, why in waiting), default=0)
+    is_done = not waiting or n_tries >= MOST_TRIES
+    ask_at = now + FIRST_PAUSE * 4 ** (n_tries - 1) if n_tries else now
+    times: dict[str, Any] = {"ask_at": None, "finished_at": now} if is_done else {"ask_at": ask_at}
+    if waiting and is_done:
+        lines = ", ".join(str(line) for line, _why in waiting[:10]) + (", …" if len(waiting) > 10 else "")
+        times["trouble"] = STUCK.format(lines=lines, tries=n_tries, why=waiting[0][1].split("\n")[-2])
     if Batch.objects.filter(pk=batch.pk, finished_at=None).update(**times) and not is_done:
-        _wake(batch, now)
+        _wake(batch, ask_at)
 
 
 @transaction.atomic
@@ -154,13 +188,13 @@ def work_row(row_id: int) -> None:
     row = rows.get(pk=row_id)
     if row.result != Result.WAITING:
         return
-    done: dict[str, Any] = {"done_at": timezone.now()}
+    done: dict[str, Any] = {"done_at": timezone.now(), "why_not": ""}
     try:
         done |= {"result": Result.REQUESTED, "refund": _request(row)}
     except RefundError as refusal:
         done |= {"result": Result.REFUSED, "why_not": str(refusal)[:LONGEST_REASON]}
     except IntegrityError:
-        done |= {"result": Result.REFUSED, "why_not": _("The database did not accept this request.")}
+        done |= {"result": Result.REFUSED, "why_not": "The database did not accept this request."}
     if BatchRow.objects.filter(pk=row_id, result=Result.WAITING).update(**done) != 1:
         raise WrongMoment(f"Row {row.line} of {row.batch} was worked off by somebody else at the same moment.")
 
@@ -172,7 +206,7 @@ def _request(row: BatchRow) -> Any:
     assert row.amount is not None
     assert row.seen_free is not None
     words = {name: row.given[name] for name in ("ticket", "internal_note")}
-    with transaction.atomic():
+    with in_english(), transaction.atomic():  # a refusal is kept
         return request_refund(
             row.payment_id, row.amount, row.reason, row.batch.person, seen_free=row.seen_free, **words
         )

@@ -65,7 +65,7 @@ def sweep() -> int:
     wakes: tuple[tuple[Any, Callable[[int, datetime], None]], ...] = (
         (Refund.objects, partial(jobs.wake, at_once=True)),
         (Payment.objects, partial(jobs.wake_payment, at_once=True)),
-        (Batch.objects, jobs.wake_batch),
+        (Batch.objects, partial(jobs.wake_batch, at_once=True)),
     )
     n_found = 0
     for rows, wake in wakes:

@@ -22,6 +22,7 @@ from refunds import policy
 from refunds.errors import BadInput, RefundError
 from refunds.models import Allowance, Payment, Refund
 from refunds.models.refund import HOLDING, Status
+from refunds.services.journal import in_english
 from refunds.services.request import request_refund
 from refunds.services.request_check import LONGEST_REASON, RequestCheck, Wish
 from refunds.services.request_rows import RequestRow, read_request_rows
@@ -87,7 +88,7 @@ def dry_run(content: bytes, file_name: str, by: User) -> DryRun:
     """Raises BadInput for a file that is not what we read, or that holds a card number. Writes nothing."""
     policy.demand(by, policy.REQUEST, _("request refunds"))
     try:
-        rows = read_request_rows(content)
+        rows = _read(content)
     except BadInput as trouble:
         without_cards(str(trouble))  # it quotes what stood there
         raise
@@ -104,9 +105,18 @@ def dry_run(content: bytes, file_name: str, by: User) -> DryRun:
     )
 
 
+def _read(content: bytes) -> list[RequestRow | BadRow]:
+    """What is wrong with a row is kept, so in English; what is wrong with the file is told to its reader."""
+    try:
+        with in_english():
+            return read_request_rows(content)
+    except BadInput:
+        return read_request_rows(content)
+
+
 def _content_digest(rows: Iterable[RequestRow | BadRow]) -> str:
-    """Equal for files that say the same, however they were saved."""
-    said = [sorted(row.given.items()) if isinstance(row, RequestRow) else row.reason for row in rows]
+    """Equal for files that say the same, however they were saved and in whatever language they were read."""
+    said = [sorted(row.given.items()) if isinstance(row, RequestRow) else row.said for row in rows]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -118,12 +128,19 @@ def rehearsed(wishes: Sequence[Wish], by: User) -> list[Planned]:
     planned: list[Planned] = []
     used = _Used()
     for start in range(0, len(wishes), CHUNK):
+        chunk = wishes[start : start + CHUNK]
         with transaction.atomic():
+            _lock({wish.payment.pk for wish in chunk if wish.payment} | {made.payment_id for made in used.refunds})
             used.put_back()
-            planned += [_rehearse(wish, by, used) for wish in wishes[start : start + CHUNK]]
+            planned += [_rehearse(wish, by, used) for wish in chunk]
             used.remember(by)
             transaction.set_rollback(True)
     return planned
+
+
+def _lock(payment_ids: set[int]) -> None:
+    """All at the start and in one order, so that two files at once wait for each other and never cross."""
+    list(Payment.objects.select_for_update(of=("self",)).filter(pk__in=payment_ids).order_by("pk").only("pk"))
 
 
 @dataclass
@@ -160,7 +177,8 @@ def _rehearse(wish: Wish, by: User, used: _Used) -> Planned:
     row = replace(row, **asked, reason_id=wish.reason.pk, seen_free=payment.free)
     words: dict[str, Any] = {name: wish.given[name] for name in ("ticket", "internal_note")}
     try:
-        made = request_refund(payment.pk, wish.amount, wish.reason, by, seen_free=payment.free, **words)
+        with in_english():  # why not is kept
+            made = request_refund(payment.pk, wish.amount, wish.reason, by, seen_free=payment.free, **words)
     except RefundError as refusal:
         return replace(row, why_not=str(refusal)[:LONGEST_REASON])
     used.refunds.append(made)

@@ -35,9 +35,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Replay:
-    """What came, or would come, of hearing it again; `lines` are what it wrote into journals."""
+    """What came, or would come, of hearing it again; `result` is `code` in words, `lines` are what it journalled."""
 
     reading: Reading
+    code: str
     result: str
     why: str
     refund: Refund | None
@@ -87,7 +88,7 @@ def replay_delivery(delivery_id: int, by: User) -> Replay:
         hear_delivery(delivery, reading.said, is_believed=reading.is_believed)
         lines = list(Event.objects.filter(pk__gt=last, correlation=act).select_related("refund").order_by("pk"))
         _sign(delivery, {line.refund_id for line in lines if line.refund_id}, by)
-    replay = Replay(reading, delivery.get_result_display(), delivery.why, delivery.refund, lines)
+    replay = Replay(reading, delivery.result, delivery.get_result_display(), delivery.why, delivery.refund, lines)
     if (lines or was[0] in FORGETTABLE) and was != (delivery.result, delivery.why, delivery.refund):
         delivery.save(update_fields=["result", "why", "refund"])
     return replay

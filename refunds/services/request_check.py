@@ -14,10 +14,12 @@ from gateways.money import Money
 from refunds import scope
 from refunds.errors import BadInput
 from refunds.models import Account, Payment, RefundReason
+from refunds.services.journal import in_english
 from refunds.services.request_rows import NAMING, RequestRow
 from refunds.services.rowcheck import clean
 from refunds.services.rows import BadRow
 from refunds.services.typed import CARD
+from refunds.sheets import writable
 
 CHUNK = 500
 LONGEST = {"ticket": 200, "internal_note": 2000}
@@ -64,12 +66,14 @@ class RequestCheck:
         """Raises BadInput for a row with a card number in it: such a file is not kept."""
         self._demand_no_cards(row)
         if isinstance(row, BadRow):
-            return Wish(row.line, {}, why_not=row.reason[:LONGEST_REASON])
+            return Wish(row.line, {}, why_not=writable(row.reason)[:LONGEST_REASON])
         try:
-            cleaned = {name: clean(name, text) for name, text in row.given.items()}
-            return self._wish(RequestRow(**cleaned, line=row.line))
+            with in_english():  # why not is kept
+                cleaned = {name: clean(name, text) for name, text in row.given.items()}
+                return self._wish(RequestRow(**cleaned, line=row.line))
         except BadInput as trouble:
-            return Wish(row.line, row.given, why_not=str(trouble)[:LONGEST_REASON])
+            given = {name: writable(text) for name, text in row.given.items()}
+            return Wish(row.line, given, why_not=writable(str(trouble))[:LONGEST_REASON])
 
     def _wish(self, row: RequestRow) -> Wish:
         payment = self._payment(row)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from refunds.errors import BadInput
 from refunds.services.rows import BadRow, Line, by_name, csv_lines, header_of
 from refunds.services.workbook import is_workbook, workbook_lines
+from refunds.sheets import as_typed
 
 MOST_ROWS = 2000
 NEEDED = ("account", "amount", "currency", "reason")
@@ -64,7 +65,7 @@ def _row(names: list[str], line: int, record: list[str]) -> RequestRow | BadRow:
     named = by_name(names, line, record)
     if isinstance(named, BadRow):
         return named
-    return RequestRow(**{name: named.get(name, "").strip() for name in COLUMNS}, line=line)
+    return RequestRow(**{name: as_typed(named.get(name, "").strip()).strip() for name in COLUMNS}, line=line)
 
 
 def _demand_columns(names: list[str]) -> None:

@@ -37,10 +37,11 @@ class PaymentRow:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be taken in, and why."""
+    """A row that cannot be taken in, and why; `said` is what stood in it, where that is known."""
 
     line: int
     reason: str
+    said: tuple[str, ...] = field(default=(), compare=False)
 
 
 COLUMNS = tuple(column.name for column in fields(PaymentRow) if column.name != "line")
@@ -56,7 +57,8 @@ def read_rows(file: BinaryIO) -> list[PaymentRow | BadRow]:
 
 def csv_lines(content: bytes) -> Iterator[Line | BadRow]:
     """Every line but the blank ones. Raises BadInput for what is not UTF-8."""
-    return _lines(csv.reader(io.StringIO(_text(content), newline=""), strict=True))
+    text = list(io.StringIO(_text(content), newline=""))
+    return _lines(csv.reader(text, strict=True), text)
 
 
 def header_of(lines: Iterator[Line | BadRow], columns: Iterable[str]) -> list[str]:
@@ -74,7 +76,7 @@ def header_of(lines: Iterator[Line | BadRow], columns: Iterable[str]) -> list[st
         )
     names = header[1]
     if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-        raise BadInput("The columns have to be separated by commas, not by semicolons or tabs.")
+        raise BadInput(_("The columns have to be separated by commas, not by semicolons or tabs."))
     return names
 
 
@@ -88,7 +90,7 @@ def _text(content: bytes) -> str:
         ) from None
 
 
-def _lines(reader: _csv.Reader) -> Iterator[Line | BadRow]:
+def _lines(reader: _csv.Reader, text: list[str]) -> Iterator[Line | BadRow]:
     """The line number and the fields of each record; a record that breaks the rules of CSV is a bad row."""
     while True:
         first = reader.line_num + 1
@@ -97,10 +99,10 @@ def _lines(reader: _csv.Reader) -> Iterator[Line | BadRow]:
         except StopIteration:
             return
         except csv.Error as trouble:
-            yield BadRow(first, _broken(str(trouble), first, reader.line_num))
+            yield BadRow(first, _broken(str(trouble), first, reader.line_num), tuple(text[first - 1 : reader.line_num]))
             continue
         if reader.line_num > first:
-            yield BadRow(first, _broken(_("a field goes over several lines"), first, reader.line_num))
+            yield BadRow(first, _broken(_("a field goes over several lines"), first, reader.line_num), tuple(record))
         elif record:
             yield first, record
 
@@ -142,7 +144,9 @@ def by_name(names: list[str], line: int, record: list[str]) -> dict[str, str] | 
         return BadRow(
             line,
             _("Fields in this row: %(here)s instead of %(columns)s.") % {"here": len(record), "columns": len(names)},
+            tuple(record),
         )
     if sum(map(len, record)) > LONGEST_LINE:
-        return BadRow(line, _("This row is longer than %(longest)s characters.") % {"longest": LONGEST_LINE})
+        why = _("This row is longer than %(longest)s characters.") % {"longest": LONGEST_LINE}
+        return BadRow(line, why, tuple(record))
     return dict(zip(names, record, strict=True))

@@ -84,7 +84,7 @@ def _lines(sheet: Any) -> Iterator[Line | BadRow]:
         try:
             texts = [_text(cell) for cell in cells]
         except BadCell as trouble:
-            yield BadRow(number, str(trouble))
+            yield BadRow(number, str(trouble), tuple(str(cell.value) for cell in cells))
             continue
         while len(texts) > width and not texts[-1].strip():
             texts.pop()

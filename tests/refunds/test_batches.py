@@ -17,7 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from openpyxl import Workbook
 
 from gateways.sandbox import Sandbox
@@ -330,6 +330,29 @@ def test_each_row_meets_what_the_rows_before_it_have_used_up(monkeypatch: pytest
     assert "left of the day" in run.rows[3].why_not
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_previews_at_once_do_not_cross() -> None:
+    for number in range(60):
+        sold(number)
+    lines, troubles = [line(f"pay-{n}") for n in range(60)], list[Any]()
+
+    def run(content: bytes, by: Any) -> None:
+        try:
+            services.dry_run(content, "f.csv", by)
+        except Exception as trouble:
+            troubles.append(trouble)
+        finally:
+            connection.close()
+
+    files = ((csv_of(*lines), alice()), (csv_of(*reversed(lines)), person("zed", "Agents")))
+    threads = [threading.Thread(target=run, args=file) for file in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+
+
 def test_what_free_amounts_allow_in_the_file_is_what_the_job_does() -> None:
     sold(1)
     batch = work_off(confirmed(line("pay-1", "30.00"), line("pay-1", "15.00"), line("pay-1", "10.00")))
@@ -346,7 +369,45 @@ def test_likely_duplicates_are_told() -> None:
     assert [(row.twins, row.earlier) for row in rows] == [([], [earlier.number]), ([4], []), ([3], []), ([], [])]
 
 
+@pytest.mark.once
+def test_the_same_file_read_in_two_languages_is_the_same_file() -> None:
+    """Also where a row of it cannot be read; and why not is kept in English."""
+    sold(1)
+    content = csv_of(line("pay-1"), "too,short", line("pay-9"), line("pay-1", "50.00"), '"open')
+    english = services.dry_run(content, "f.csv", alice())
+    with translation.override("pl"):
+        polish = services.dry_run(content, "f.csv", alice())
+        batch = services.open_batch(polish, alice())
+    assert polish.content_digest == english.content_digest
+    assert [row.why_not for row in batch.rows.all()] == [row.why_not for row in english.rows]
+    others = csv_of(line("pay-1"), "very,short", line("pay-9"), line("pay-1", "50.00"), '"open')
+    assert services.dry_run(others, "f.csv", alice()).content_digest != english.content_digest
+
+
+@pytest.mark.once
+def test_what_is_wrong_with_the_whole_file_is_told_in_the_readers_language() -> None:
+    with translation.override("pl"), pytest.raises(BadInput) as refusal:
+        services.dry_run(csv_of(), "f.csv", alice())
+    assert "header" not in str(refusal.value)
+
+
 # --- from the file to the refunds ---
+
+
+def test_why_a_row_was_refused_is_kept_in_english() -> None:
+    payment = sold(1)
+    batch = confirmed(line("pay-1"))
+    ask(payment, 500)
+    with translation.override("pl"):
+        work_off(batch)
+    assert "has changed" in batch.rows.get().why_not
+
+
+def test_a_row_with_a_sign_that_no_database_takes_is_refused_alone() -> None:
+    sold(1)
+    batch = confirmed(line("pay-1"), line("pay-1", ticket="T\0x"))
+    assert results(work_off(batch)) == ["requested", "refused"]
+    assert batch.rows.get(line=3).given["ticket"] == "T\\x00x"
 
 
 def test_every_row_becomes_one_request_as_by_hand() -> None:
@@ -464,7 +525,7 @@ def test_a_ticket_of_another_moment_does_nothing() -> None:
 def test_a_batch_whose_job_was_lost_is_handed_out_by_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     sold(1)
     batch, given = confirmed(line()), []
-    monkeypatch.setattr("refunds.jobs.wake_batch", lambda *ticket: given.append(ticket))
+    monkeypatch.setattr("refunds.jobs.wake_batch", lambda *ticket, at_once: given.append(ticket))
     monkeypatch.setattr("django.db.transaction.on_commit", lambda do, **_: do())
     assert services.sweep() == 1
     batch.refresh_from_db()
@@ -500,6 +561,51 @@ def test_two_jobs_at_once_request_each_row_once(monkeypatch: pytest.MonkeyPatch)
     assert results(batch) == ["requested"] * n_rows
     assert Refund.objects.count() == n_rows
     assert set(Payment.objects.values_list("held", flat=True)) == {1000}
+
+
+def broken_at(reference: str, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    original = batches._request
+
+    def broken(row: BatchRow) -> Any:
+        refund = original(row)
+        if row.payment is not None and row.payment.reference == reference:
+            raise KeyError(reference)
+        return refund
+
+    monkeypatch.setattr(batches, "_request", broken)
+    return monkeypatch
+
+
+def test_a_row_that_fails_unexpectedly_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 4):
+        sold(number)
+    batch = confirmed(*(line(f"pay-{n}") for n in (1, 2, 3)))
+    with monkeypatch.context() as patch:
+        broken_at("pay-1", patch)
+        services.take_batch_turn(batch.pk, batch.ask_at)
+        assert results(batch) == ["waiting", "requested", "requested"]
+        batch.refresh_from_db()
+        pauses = []
+        for _ in range(3):
+            services.take_batch_turn(batch.pk, batch.ask_at)
+            batch.refresh_from_db()
+            pauses.append(batch.ask_at - timezone.now())
+    assert timedelta(minutes=3) < pauses[0] < pauses[1] / 3 < pauses[2] / 9
+    batch = work_off(batch)
+    assert (results(batch), batch.trouble) == (["requested"] * 3, "")
+    assert set(batch.rows.values_list("why_not", flat=True)) == {""}
+    assert Refund.objects.count() == 3
+
+
+def test_a_row_that_fails_every_time_is_named_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    sold(1)
+    sold(2)
+    batch = confirmed(line("pay-1"), line("pay-2"))
+    broken_at("pay-1", monkeypatch)
+    batch = work_off(batch)
+    assert batch.trouble.startswith("Not requested: line 2, after 5 tries (KeyError).")
+    assert (results(batch), Refund.objects.count()) == (["waiting", "requested"], 1)
+    assert Payment.objects.get(reference="pay-1").held == 0
 
 
 # --- what was confirmed never changes ---
@@ -600,6 +706,28 @@ def test_the_refused_rows_come_back_as_a_file_that_can_be_corrected() -> None:
         assert browser(other).get(answer.request["PATH_INFO"]).status_code == 404
 
 
+def test_what_begins_like_a_formula_comes_back_as_it_was_typed() -> None:
+    sold(1)
+    batch = confirmed(line("pay-1"), line("pay-2", ticket="-5 EUR", internal_note="'=1"), line("pay-3", ticket="'s"))
+    answer = browser().get(reverse("admin:refunds_batch_refused", args=(batch.pk,)))
+    first, second = read_request_rows(b"".join(answer.streaming_content))
+    assert isinstance(first, RequestRow)
+    assert isinstance(second, RequestRow)
+    assert (first.ticket, first.internal_note, second.ticket) == ("-5 EUR", "=1", "'s")
+
+
+def test_an_earlier_batch_is_a_link_only_for_those_who_may_see_it() -> None:
+    sold(1)
+    first = confirmed(line("pay-1", "1.00"))
+    alma = person("alma", "Agents")
+    run = services.dry_run(csv_of(line("pay-1", "1.00")), "f.csv", alma)
+    second = services.open_batch(run, alma, knows_of=first)
+    page, link = (reverse("admin:refunds_batch_change", args=(batch.pk,)) for batch in (second, first))
+    bodies = [browser(user).get(page).content.decode() for user in (alma, bob())]
+    assert ["an earlier batch" in body for body in bodies] == [True, True]
+    assert [link in body for body in bodies] == [False, True]
+
+
 def test_the_same_file_again_is_said_and_needs_a_tick() -> None:
     sold(1)
     first, client = work_off(confirmed(line("pay-1"))), browser()
@@ -651,6 +779,30 @@ def test_who_sees_which_batches() -> None:
     for user, batch, status in ((alma, mine, 302), (bert, mixed, 302), (bert, mine, 200), (bob(), mixed, 200)):
         answer = browser(user).get(reverse("admin:refunds_batch_change", args=(batch.pk,)))
         assert answer.status_code == status
+
+
+def test_of_an_account_that_one_left_only_the_own_words_are_shown() -> None:
+    sold(1, customer_name="Anna Nowak")
+    make_payment(account=make_account("other-eu"), reference="pay-9", order="order-9")
+    lines = (line("pay-1"), line("pay-1", "49.00"), line("pay-9", "1.00", account="other-eu"), line("pay-7"))
+    batch = confirmed(*lines)
+    batch = work_off(batch)
+    assert results(batch) == ["requested", "refused", "refused", "refused"]
+    limit_to(alice(), make_account("other-eu"))
+    url, client = reverse("admin:refunds_batch_change", args=(batch.pk,)), browser()
+    page = client.get(url).content.decode()
+    assert page.count("You no longer work with its account.") == 2
+    assert "0 of 4 rows requested" in page
+    assert "Download the 2 refused rows" in page
+    for told in (Refund.objects.earliest("pk").number, "order-1", "more than is free", "desk-totals"):
+        assert told not in page
+    for show, count in (("requested", 0), ("refused", 2), ("waiting", 0), ("all", 4)):
+        answer = client.get(f"{url}?show={show}")
+        assert (len(answer.context["page_of_rows"]), dict(answer.context["tabs"])[show]) == (count, count)
+    refused = client.get(reverse("admin:refunds_batch_refused", args=(batch.pk,)))
+    kept = read_request_rows(b"".join(refused.streaming_content))
+    assert [row.payment_reference for row in kept if isinstance(row, RequestRow)] == ["pay-9", "pay-7"]
+    assert "0 of 4 requested" in client.get(reverse("admin:refunds_batch_changelist")).content.decode()
 
 
 def test_the_refunds_of_a_batch_are_a_list(django_assert_max_num_queries: Any) -> None:

@@ -13,7 +13,8 @@ from django.db import DatabaseError
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
 
 from gateways.contract import Outcome, RefundUpdate, Webhooks
 from gateways.money import Money
@@ -300,6 +301,17 @@ def test_a_gateway_that_only_knocks_is_not_believed_the_second_time_either(monke
     monkeypatch.setattr(Payerly, "can", can)
     assert services.replay_delivery(delivery.pk, dora()).result == "asked the gateway"
     assert again(refund).status == "processing"
+
+
+def test_in_another_language_the_page_and_the_log_know_the_same_results() -> None:
+    refund = standing_in("processing")
+    delivery = make_delivery(refund.account, callback(refund).decode())
+    client = browser()
+    body = client.get(page("replay", delivery.pk), headers={"accept-language": "pl"}).content.decode()
+    with translation.override("pl"):
+        assert gettext("The gateway would be asked") in body
+    client.post(page("replay", delivery.pk), headers={"accept-language": "pl"})
+    assert LogEntry.objects.get().change_message.startswith("Heard again: knock.")
 
 
 # --- the page of one ---
