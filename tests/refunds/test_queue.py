@@ -268,6 +268,17 @@ def test_a_look_is_no_row_of_ours_and_told_to_nobody_who_may_not_decide() -> Non
             assert "bob began" not in words(desk_of(user).get(url)), (user, url)
 
 
+@pytest.mark.once
+def test_what_a_person_asked_for_in_accounts_of_others_makes_nobody_an_old_hand() -> None:
+    elsewhere = make_account("live-eu", mode="live")
+    for number in range(5):
+        ask(make_payment(reference=f"there-{number}", account=elsewhere))
+    refund = waits(1000)
+    assert not risk.judged(Refund.objects.filter(pk=refund.pk), bob()).get().risk & risk.NEW_REQUESTER
+    limit_to(bob(), refund.account)
+    assert risk.judged(Refund.objects.filter(pk=refund.pk), bob()).get().risk & risk.NEW_REQUESTER
+
+
 # --- Filters ---
 
 
