@@ -255,6 +255,33 @@ def test_each_pile_leads_to_a_page_that_is_there() -> None:
             assert client.get(pile.link).status_code == 200, (user, pile)
 
 
+def test_a_pile_and_the_list_behind_it_agree() -> None:
+    """What waits, what is unknown, overdue or due for long, what Finance looks at, and what is over."""
+    for out in (ago(9 * DAY), ago(HOUR)):
+        for status in ("requested", "returned", "processing", "unknown", "reversed", "failed"):
+            sent = {} if status in ("requested", "returned") else {"sent_at": out}
+            past(status, out, **sent)
+            past(status, out, needs_attention="Look!", **sent)
+    past("approved", ago(DAY), approved_at=ago(DAY), ask_at=ago(2 * HOUR))
+    found = numbers(alice())
+    assert (found["Yours, unknown or overdue"], found["Yours, and Finance looks"]) == (4, 12)
+    for user, titles in (
+        (alice(), ("Returned to you with a question", "Yours, and Finance looks", "Yours, unknown or overdue")),
+        (dora(), ("Overdue", "Finance has to look")),
+    ):
+        for title in titles:
+            pile, client = piles_of(user)[title], at_the_desk(user)
+            assert client.get(pile.link).context["cl"].result_count == pile.number, title
+
+
+def test_an_agents_piles_read_nothing_that_is_long_over() -> None:
+    past("succeeded", ago(9 * DAY), final_at=ago(8 * DAY))
+    with CaptureQueriesContext(connection) as asked:
+        at_the_desk(alice()).get(HOME)
+    (tally,) = [query["sql"] for query in asked if "n_returned" in query["sql"]]
+    assert '"final_at" >=' in tally.split(" FROM ")[1]
+
+
 # --- the accounts ---
 
 

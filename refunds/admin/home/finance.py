@@ -66,10 +66,9 @@ def _tallies(refunds: QuerySet[Refund]) -> dict[str, Tally]:
 
 def _of_refunds(found: dict[str, Tally]) -> list[Pile]:
     back = _("Reversed in the last %(days)d days") % {"days": LOOKED_BACK.days}
-    home = reverse("admin:index")
     return [
         of_refunds(_("Unknown whether money moved"), found["unknown"], UNKNOWN_DESK, "alarm"),
-        Pile(_("Overdue"), found["overdue"].number, f"{home}#overdue", "alarm", found["overdue"].sums),
+        of_refunds(_("Overdue"), found["overdue"], "?overdue=gateway", "alarm"),
         of_refunds(_("Finance has to look"), found["called"], "?attention=needed", "alarm"),
         of_refunds(back, found["reversed"], "?status__exact=reversed", "bad"),
     ]
