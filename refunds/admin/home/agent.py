@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
-
 from django.contrib.auth.models import User
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
@@ -12,6 +10,7 @@ from django.utils.translation import gettext as _
 from refunds import health, limits, scope, services
 from refunds.admin.home.piles import FEW, Part, Pile, of_refunds, tallies
 from refunds.models import Event, Refund, Status
+from refunds.preferences import midnight
 
 CALLED_TO = Q(needs_attention__gt="")
 UNFINISHED = (Status.REQUESTED, Status.RETURNED, *health.OPEN)
@@ -30,7 +29,7 @@ def part(user: User, limit: list[int] | None) -> Part:
 
 
 def _piles(own: QuerySet[Refund]) -> list[Pile]:
-    done = Q(status=Status.SUCCEEDED, final_at__gte=midnight())
+    done = Q(status=Status.SUCCEEDED, final_at__gte=midnight(timezone.localdate()))
     found = tallies(
         own.filter(Q(status__in=UNFINISHED) | CALLED_TO | done),  # of the years before only what a pile needs
         {
@@ -56,8 +55,3 @@ def _question() -> Subquery:
     """What the approver asked when it was last returned."""
     asked = Event.objects.filter(refund=OuterRef("pk"), to_status=Status.RETURNED, from_status=Status.REQUESTED)
     return Subquery(asked.order_by("-sequence").values("text")[:1])
-
-
-def midnight() -> datetime:
-    """When today began, in the reader's time zone."""
-    return timezone.make_aware(datetime.combine(timezone.localdate(), time()))
