@@ -69,7 +69,7 @@ def groups_view(screen: ReadOnly, request: DeskRequest) -> HttpResponse:
         unknown=asked if asked != by else "",
         groups=groups[:MOST],
         n_groups=len(groups),
-        says_mode=len(scope.modes(request.user)) > 1,
+        says_mode=len(scope.modes(scope.limited_to(request.user))) > 1,
     )
 
 
