@@ -139,6 +139,11 @@ def is_overdue() -> Q:
     return Q(since_then, status__in=AT_THE_GATEWAY) | unasked
 
 
+def is_stuck() -> Q:
+    """Unknown or overdue, and Finance has not been called to it."""
+    return Q(Q(status=Status.UNKNOWN) | is_overdue(), needs_attention="")
+
+
 def overdue(refunds: QuerySet[Refund]) -> QuerySet[Refund]:
     """The one that has been out longest comes first."""
     out_since = Coalesce("sent_at", "approved_at", "requested_at")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -48,6 +48,11 @@ def reading(language_code: str, time_zone: str) -> Iterator[None]:
     """What is written in this block is written in this language and with times of this zone."""
     with translation.override(language(language_code)), timezone.override(zone(time_zone)):
         yield
+
+
+def midnight(day: date, of: tzinfo | None = None) -> datetime:
+    """When this day begins, in that time zone or else in the reader's."""
+    return timezone.make_aware(datetime.combine(day, time.min), of)
 
 
 def next_digest(now: datetime) -> datetime:

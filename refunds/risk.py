@@ -14,7 +14,7 @@ from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, 
 from django.utils.translation import gettext as _
 
 from gateways.money import Money
-from refunds import services
+from refunds import scope, services
 from refunds.errors import BadInput
 from refunds.models import Refund
 
@@ -39,7 +39,7 @@ def judged(refunds: QuerySet[Refund], user: User) -> QuerySet[Refund]:
     """The refunds, each with its `risk`; of accounts that this person does not see nothing is told."""
     size = _points((VERY_LARGE, _reaches(TIMES)), (LARGE, _reaches(1)))
     alike = _points((ALIKE, services.likely_duplicate(user)))
-    return refunds.annotate(risk=size + alike + _points((NEW_REQUESTER, ~Exists(_fifth_before()))))
+    return refunds.annotate(risk=size + alike + _points((NEW_REQUESTER, ~Exists(_fifth_before(user)))))
 
 
 def signs(refund: Refund) -> list[str]:
@@ -69,7 +69,8 @@ def _reaches(times: int) -> Q:
     return reached
 
 
-def _fifth_before() -> QuerySet[Refund]:
-    """The fifth refund that the same person had asked for before this one."""
-    earlier = Refund.objects.filter(requested_by=OuterRef("requested_by"), requested_at__lt=OuterRef("requested_at"))
+def _fifth_before(user: User) -> QuerySet[Refund]:
+    """The fifth refund that this user may know of and that the same person had asked for before this one."""
+    known = scope.within(Refund.objects.all(), user)
+    earlier = known.filter(requested_by=OuterRef("requested_by"), requested_at__lt=OuterRef("requested_at"))
     return earlier.order_by("requested_at")[FIRST - 1 : FIRST]

@@ -27,6 +27,12 @@ def among(rows: QuerySet[Row], accounts: list[int] | None, path: str = "account"
     return rows if accounts is None else rows.filter(**{f"{path}__in": accounts})
 
 
+def modes(limit: list[int] | None) -> list[str]:
+    """Of the accounts that somebody is limited to, or of all: live, sandbox, or both."""
+    accounts = among(Account.objects.all(), limit, "pk")
+    return sorted(set(accounts.order_by().values_list("mode", flat=True).distinct()))
+
+
 def includes(user: User, account: Account) -> bool:
     accounts = limited_to(user)
     return accounts is None or account.pk in accounts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -17,6 +17,7 @@ from gateways.money import Money
 from refunds import people, policy, services
 from refunds.admin.proposal_form import CURRENCY, ProposalForm, Wish, amount_field, boxes, choose_from, known_currency
 from refunds.models import Account, Allowance
+from refunds.preferences import midnight
 from refunds.services.change_kinds import LONGEST_DELEGATION
 
 
@@ -107,7 +108,7 @@ class DeputyForm(ProposalForm):
 
 
 def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time()), timezone.get_default_timezone())
+    return midnight(day, timezone.get_default_timezone())
 
 
 class GroupsForm(ProposalForm):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django import forms
@@ -13,13 +13,13 @@ from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES
 
 from gateways.money import Money
 from refunds.models import Refund
+from refunds.preferences import midnight
 
 Rows = QuerySet[Refund]
 ISO_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})?", re.ASCII)
@@ -83,7 +83,7 @@ class Typed(SimpleListFilter):
 
 
 class Days(Typed):
-    """From one day to another, both included, in the house's time zone."""
+    """From one day to another, both included, in the reader's time zone, as the times on the pages are."""
 
     field = ""
 
@@ -97,8 +97,8 @@ class Days(Typed):
         first, last = (_day(typed[name]) for name in self.parameters)
         if first and last and last < first:
             raise ValueError(_("The first day is after the last one."))
-        asked = Q(**{f"{self.field}__gte": _midnight(first)}) if first else Q()
-        return asked & Q(**{f"{self.field}__lt": _midnight(last + timedelta(days=1))}) if last else asked
+        asked = Q(**{f"{self.field}__gte": midnight(first)}) if first else Q()
+        return asked & Q(**{f"{self.field}__lt": midnight(last + timedelta(days=1))}) if last else asked
 
 
 def _day(text: str) -> date | None:
@@ -109,10 +109,6 @@ def _day(text: str) -> date | None:
     if day and not 1970 <= day.year <= 9000:
         raise ValueError(_("“%(typed)s” is no day. Write it like 2026-11-21.") % {"typed": text[:60]})
     return day
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
 
 
 class Requested(Days):

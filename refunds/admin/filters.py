@@ -70,6 +70,7 @@ class Mine(Asked):
             ("asked", _("I asked for it")),
             ("returned", _("Returned to me")),
             ("alarm", _("I asked for it, and somebody has to look")),
+            ("stuck", _("I asked for it, and it is unknown or overdue")),
         ]
 
     def asked(self, question: str, me: User, rows: Rows) -> Rows:
@@ -80,6 +81,7 @@ class Mine(Asked):
             "asked": own,
             "returned": own.filter(status=Status.RETURNED),
             "alarm": own.exclude(needs_attention=""),
+            "stuck": own.filter(health.is_stuck()),
         }[question]
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, Min, Sum
+from django.db.models import Count, F, Min
+from django.db.models import Sum as Added
 from django.db.models.functions import Lower
 from django.http import HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path, reverse
@@ -16,11 +17,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateways.money import Money
-from refunds import policy
+from refunds import policy, scope
 from refunds.admin.desk import DeskRequest, ReadOnly
 from refunds.admin.filters import DECIDE, NO_EMAIL
 from refunds.admin.lines import span
 from refunds.admin.queue import waiting_for
+from refunds.reports.sums import Sum
 
 MOST = 100
 # name in the address → title, what groups, what names a group, and the filter of the list that it leads to
@@ -34,7 +36,7 @@ BY: dict[str, tuple[Any, Any, str, str]] = {
 class Group:
     name: str
     number: int
-    sums: list[Money]
+    sums: list[Sum]
     oldest: datetime
     link: str
 
@@ -67,18 +69,20 @@ def groups_view(screen: ReadOnly, request: DeskRequest) -> HttpResponse:
         unknown=asked if asked != by else "",
         groups=groups[:MOST],
         n_groups=len(groups),
+        says_mode=len(scope.modes(scope.limited_to(request.user))) > 1,
     )
 
 
 def found(request: DeskRequest, by: str) -> list[Group]:
-    """The largest groups first; the sums are one per currency, and never added up."""
+    """The largest groups first; the sums are one per mode and currency, and never added up."""
     _title, what, key, parameter = BY[by]
-    rows = waiting_for(request.user).order_by().annotate(name=what).values(*{"name", key}, "payment__currency")
+    apart = ("account__mode", "payment__currency")
+    rows = waiting_for(request.user).order_by().annotate(name=what).values(*{"name", key}, *apart)
     kept: dict[Any, dict[str, Any]] = {}
-    for row in rows.annotate(number=Count("pk"), minor=Sum("amount"), oldest=Min("requested_at")):
+    for row in rows.annotate(number=Count("pk"), minor=Added("amount"), oldest=Min("requested_at")):
         group = kept.setdefault(row[key], {"name": row["name"], "number": 0, "sums": [], "oldest": row["oldest"]})
         group["number"] += row["number"]
-        group["sums"].append(Money(row["minor"], row["payment__currency"]))
+        group["sums"].append(Sum(Money(row["minor"], row["payment__currency"]), row["account__mode"]))
         group["oldest"] = min(group["oldest"], row["oldest"])
     return sorted(
         (_group(group, parameter, key_of_it or NO_EMAIL) for key_of_it, group in kept.items()),
@@ -89,5 +93,5 @@ def found(request: DeskRequest, by: str) -> list[Group]:
 def _group(group: dict[str, Any], parameter: str, key: Any) -> Group:
     link = reverse("admin:refunds_refund_changelist") + "?" + urlencode({"for_me": DECIDE, parameter: key})
     name = group["name"] or _("No e-mail address known")
-    sums = sorted(group["sums"], key=lambda money: money.currency)
+    sums = sorted(group["sums"], key=lambda sum_of: (sum_of.mode, sum_of.money.currency))
     return Group(name, group["number"], sums, group["oldest"], link)

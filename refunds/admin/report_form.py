@@ -1,4 +1,4 @@
-"""What a reader of the reports chooses: days, account, currency, and the moment that refunds are counted by."""
+"""What a reader of the reports chooses: days, account, currency, mode, and the moment that refunds are counted by."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ class ReportForm(forms.Form):
         widget=forms.Select(BOX),
         error_messages={"invalid": gettext_lazy("A currency is three capital letters, such as EUR.")},
     )
+    mode = forms.ChoiceField(
+        label=gettext_lazy("Mode"),
+        widget=forms.Select(BOX),
+        error_messages={"invalid_choice": gettext_lazy("None of your accounts is of this mode.")},
+    )
     by = forms.ChoiceField(
         choices=list(MOMENTS.items()),
         label=gettext_lazy("Days count by"),
@@ -56,12 +61,21 @@ class ReportForm(forms.Form):
     def __init__(self, asked: QueryDict, user: User) -> None:
         today = timezone.localdate()
         usual = {"from": (today - timedelta(days=USUAL_DAYS - 1)).isoformat(), "to": today.isoformat()}
-        given = {name: asked[name] for name in ("from", "to", "account", "currency", "by") if asked.get(name)}
+        given = {name: asked[name] for name in ("from", "to", "account", "currency", "mode", "by") if asked.get(name)}
+        accounts = scope.within(Account.objects.order_by("slug"), user, "pk")
+        modes = dict(accounts.values_list("slug", "mode"))
+        found = sorted(set(modes.values()))
+        chosen = str(given.get("mode", Account.Mode.LIVE))
+        if len(found) > 1 and chosen in found:
+            # An account has one mode, so choosing it chooses that as well.
+            given["mode"] = modes.get(str(given.get("account", "")), chosen)
         super().__init__({**usual, "by": "requested", **given}, auto_id="report-%s", label_suffix="")
         days = {"from": _day(gettext_lazy("First day")), "to": _day(gettext_lazy("Last day"))}
         self.fields = {**days, **self.fields}  # `from` is no name that a class could give a field
-        accounts = scope.within(Account.objects.order_by("slug"), user, "pk")
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
+        self.fields["mode"].choices = [(name, Account.Mode(name).label) for name in found]  # type: ignore[attr-defined]
+        if "mode" not in given:
+            del self.fields["mode"]
         self.offer([])
 
     def offer(self, currencies: list[str]) -> None:
@@ -82,7 +96,9 @@ class ReportForm(forms.Form):
     def selection(self) -> Selection:
         chosen = self.cleaned_data
         zone = timezone.get_current_timezone()
-        return Selection(chosen["from"], chosen["to"], zone, chosen["account"], chosen["currency"])
+        return Selection(
+            chosen["from"], chosen["to"], zone, chosen["account"], chosen["currency"], chosen.get("mode", "")
+        )
 
 
 def _day(label: Any) -> forms.DateField:

@@ -1,14 +1,14 @@
-"""What a report is about: a span of days in a time zone, maybe one account, maybe one currency."""
+"""What a report is about: a span of days in a time zone, of one mode, maybe one account, maybe one currency."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from refunds.models import Account, Refund
+from refunds.preferences import midnight
 
 MOST_DAYS = 366
 
@@ -22,6 +22,7 @@ class Selection:
     zone: tzinfo
     account: Account | None = None
     currency: str = ""
+    mode: str = ""  # empty only where there is but one
 
     @property
     def days(self) -> list[date]:
@@ -29,14 +30,13 @@ class Selection:
 
     def during(self, moment: str) -> Q:
         """The rows whose column `moment` lies in these days."""
-        end = self._midnight(self.last + timedelta(days=1))
-        return Q(**{f"{moment}__gte": self._midnight(self.first), f"{moment}__lt": end})
-
-    def _midnight(self, day: date) -> datetime:
-        return timezone.make_aware(datetime.combine(day, time()), self.zone)
+        end = midnight(self.last + timedelta(days=1), self.zone)
+        return Q(**{f"{moment}__gte": midnight(self.first, self.zone), f"{moment}__lt": end})
 
     def of(self, refunds: QuerySet[Refund]) -> QuerySet[Refund]:
-        """Those of the account and the currency that were chosen."""
+        """Those of the mode, the account and the currency that were chosen."""
         if self.account:
             refunds = refunds.filter(account=self.account)
+        if self.mode:
+            refunds = refunds.filter(account__mode=self.mode)
         return refunds.filter(payment__currency=self.currency) if self.currency else refunds

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from gateways.money import Money
 from refunds import health, wording
 from refunds.models import Account, Payment, Refund, Status
+from refunds.reports.sums import Sum
 
 register = template.Library()
 
@@ -52,9 +53,9 @@ def status_words(status: str) -> str:
 
 
 @register.filter
-def mode(account: Account) -> str:
+def mode(of: Account | Sum) -> str:
     """Sandbox or live, as a badge that is seen wherever money is spoken of."""
-    return format_html('<span class="desk-mode {0}">{0}</span>', account.mode)
+    return format_html('<span class="desk-mode {0}">{0}</span>', of.mode)
 
 
 @register.filter

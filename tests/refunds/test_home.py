@@ -13,9 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateways.money import Money
-from refunds import services
+from refunds import services, wording
 from refunds.admin.home.piles import Pile
-from refunds.models import Account, Payment, Refund
+from refunds.models import Account, Payment, Refund, UnmatchedRefund
+from refunds.reports.sums import Sum
 from tests.builders import (
     again,
     alice,
@@ -56,6 +57,10 @@ def piles_of(user: User) -> dict[str, Pile]:
 
 def numbers(user: User) -> dict[str, int]:
     return {title: pile.number for title, pile in piles_of(user).items()}
+
+
+def monies(pile: Pile) -> list[Money]:
+    return [one.money for one in pile.sums]
 
 
 def parts_of(user: User) -> list[str]:
@@ -121,7 +126,7 @@ def test_an_agents_piles_are_of_own_refunds_and_keep_currencies_apart() -> None:
     ask(yen, 18_600)
     ask(make_payment(reference="pay-hers"), by=person("amy", "Agents"))
     pile = piles_of(alice())["Yours, waiting for approval"]
-    assert (pile.number, pile.sums) == (2, [Money(1500, "EUR"), Money(18_600, "JPY")])
+    assert (pile.number, monies(pile)) == (2, [Money(1500, "EUR"), Money(18_600, "JPY")])
 
 
 def test_what_is_stuck_says_why() -> None:
@@ -169,8 +174,8 @@ def test_an_approver_sees_how_much_waits_and_what_is_past_the_target(settings: A
     past("approved", ago(90 * HOUR), approved_at=ago(HOUR))
     found = piles_of(bob())
     waiting, late = found["Waiting for your decision"], found["Waiting longer than 8 hours"]
-    assert (waiting.number, waiting.sums) == (3, [Money(750, "EUR"), Money(300, "JPY")])
-    assert (late.number, late.sums) == (2, [Money(700, "EUR"), Money(300, "JPY")])
+    assert (waiting.number, monies(waiting)) == (3, [Money(750, "EUR"), Money(300, "JPY")])
+    assert (late.number, monies(late)) == (2, [Money(700, "EUR"), Money(300, "JPY")])
     longest = found[f"The longest wait: {oldest}"]
     assert (longest.figure, longest.tone) == ("1\N{NO-BREAK SPACE}day", "alarm")
     assert text_for(bob()).count("past the target") == 2
@@ -200,7 +205,7 @@ def test_finance_sees_what_is_unknown_by_gateway_and_currency() -> None:
     past("unknown", ago(DAY), paynow, amount=4, currency="PLN", sent_at=ago(DAY))
     past("processing", ago(DAY), paynow, amount=5, currency="PLN", sent_at=ago(DAY))
     lists = at_the_desk(dora()).get(HOME).context["parts"][0].lists
-    assert [(one.gateway, one.number, one.money) for one in lists["exposure"]] == [
+    assert [(one.gateway, one.number, one.sum.money) for one in lists["exposure"]] == [
         ("Payerly", 2, Money(120, "EUR")),
         ("Payerly", 1, Money(3, "JPY")),
         ("Paynow", 1, Money(4, "PLN")),
@@ -213,7 +218,7 @@ def test_finance_sees_what_is_overdue_and_why() -> None:
     forgotten = past("approved", ago(DAY), approved_at=ago(DAY), ask_at=ago(2 * HOUR), currency="KWD", amount=1500)
     past("processing", ago(DAY), sent_at=ago(DAY), ask_at=timezone.now() + HOUR)
     pile = piles_of(dora())["Overdue"]
-    assert (pile.number, pile.sums) == (2, [Money(1000, "EUR"), Money(1500, "KWD")])
+    assert (pile.number, monies(pile)) == (2, [Money(1000, "EUR"), Money(1500, "KWD")])
     text = text_for(dora())
     assert text.index(str(old)) < text.index(str(forgotten))
     assert text.count("No worker has taken it") == 1
@@ -233,7 +238,7 @@ def test_finance_sees_what_came_back_in_the_last_thirty_days() -> None:
         past("reversed", ago(60 * DAY), sent_at=ago(60 * DAY), final_at=ago(days * DAY))
     past("succeeded", ago(DAY), sent_at=ago(DAY), final_at=ago(HOUR))
     pile = piles_of(dora())["Reversed in the last 30 days"]
-    assert (pile.number, pile.sums) == (2, [Money(2000, "EUR")])
+    assert (pile.number, monies(pile)) == (2, [Money(2000, "EUR")])
 
 
 def test_finance_sees_payments_of_which_more_went_back_than_was_captured() -> None:
@@ -253,6 +258,69 @@ def test_each_pile_leads_to_a_page_that_is_there() -> None:
         client = at_the_desk(user)
         for pile in client.get(HOME).context["piles"]:
             assert client.get(pile.link).status_code == 200, (user, pile)
+
+
+def test_a_pile_and_the_list_behind_it_agree() -> None:
+    """What waits, what is unknown, overdue or due for long, what Finance looks at, and what is over."""
+    for out in (ago(9 * DAY), ago(HOUR)):
+        for status in ("requested", "returned", "processing", "unknown", "reversed", "failed"):
+            sent = {} if status in ("requested", "returned") else {"sent_at": out}
+            past(status, out, **sent)
+            past(status, out, needs_attention="Look!", **sent)
+    past("approved", ago(DAY), approved_at=ago(DAY), ask_at=ago(2 * HOUR))
+    found = numbers(alice())
+    assert (found["Yours, unknown or overdue"], found["Yours, and Finance looks"]) == (4, 12)
+    for user, titles in (
+        (alice(), ("Returned to you with a question", "Yours, and Finance looks", "Yours, unknown or overdue")),
+        (dora(), ("Overdue", "Finance has to look")),
+    ):
+        for title in titles:
+            pile, client = piles_of(user)[title], at_the_desk(user)
+            assert client.get(pile.link).context["cl"].result_count == pile.number, title
+
+
+def test_an_agents_piles_read_nothing_that_is_long_over() -> None:
+    past("succeeded", ago(9 * DAY), final_at=ago(8 * DAY))
+    with CaptureQueriesContext(connection) as asked:
+        at_the_desk(alice()).get(HOME)
+    (tally,) = [query["sql"] for query in asked if "n_returned" in query["sql"]]
+    assert '"final_at" >=' in tally.split(" FROM ")[1]
+
+
+def test_sandbox_money_is_never_added_to_live_money() -> None:
+    live, sandbox = make_account("live-eu", mode="live"), make_account()
+    for account, amount in ((live, 100), (sandbox, 4000)):
+        for status in ("requested", "unknown"):
+            past(status, ago(DAY), account, amount=amount, **({"sent_at": ago(DAY)} if status == "unknown" else {}))
+        UnmatchedRefund.objects.create(
+            account=account,
+            currency="EUR",
+            amount=amount,
+            outcome="succeeded",
+            why="x",
+            seen_at=ago(DAY),
+            source="look_up",
+        )
+    apart = [Sum(Money(100, "EUR"), "live"), Sum(Money(4000, "EUR"), "sandbox")]
+    for user, title in (
+        (alice(), "Yours, waiting for approval"),
+        (bob(), "Waiting for your decision"),
+        (dora(), "Unknown whether money moved"),
+        (dora(), "Unmatched refunds"),
+    ):
+        assert (piles_of(user)[title].number, piles_of(user)[title].sums) == (2, apart), title
+    answer = at_the_desk(dora()).get(HOME)
+    assert [one.sum for one in answer.context["parts"][0].lists["exposure"]] == apart
+    text = answer.content.decode()
+    for sum_of in apart:
+        badge = f'<span class="desk-mode {sum_of.mode}">{sum_of.mode}</span>'
+        for end in ("</span>", "</b>"):
+            assert f"{wording.amount(sum_of.money)}{end} {badge}" in text, (sum_of, end)
+
+
+def test_the_mode_is_not_said_where_there_is_but_one() -> None:
+    past("requested", ago(DAY))
+    assert "desk-mode" not in text_for(bob()).split('class="desk-piles"')[1].split("</div>")[0]
 
 
 # --- the accounts ---
@@ -335,12 +403,12 @@ def test_the_first_page_asks_a_bounded_number_of_queries(django_assert_max_num_q
     for user in (alice(), bob(), dora(), carol(), gina(), ute(), root(), maria):
         client = at_the_desk(user)
         client.get(HOME)
-        with django_assert_max_num_queries(35):
+        with django_assert_max_num_queries(37):
             answer = client.get(HOME)
         assert len(answer.content) < 200_000
     limit_to(bert(), *Account.objects.all())
     client = at_the_desk(bert())
-    with django_assert_max_num_queries(35):
+    with django_assert_max_num_queries(37):
         client.get(HOME)
 
 

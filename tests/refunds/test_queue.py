@@ -18,7 +18,7 @@ from django.utils import timezone
 from refunds import risk, services
 from refunds.admin import looking, queue
 from refunds.errors import BadInput
-from refunds.models import Refund, RefundReason
+from refunds.models import Preference, Refund, RefundReason
 from tests.builders import again, alice, ask, bert, bob, limit_to, make_account, make_payment, person
 from tests.people.desk import log_in, prove, step, words
 
@@ -268,6 +268,17 @@ def test_a_look_is_no_row_of_ours_and_told_to_nobody_who_may_not_decide() -> Non
             assert "bob began" not in words(desk_of(user).get(url)), (user, url)
 
 
+@pytest.mark.once
+def test_what_a_person_asked_for_in_accounts_of_others_makes_nobody_an_old_hand() -> None:
+    elsewhere = make_account("live-eu", mode="live")
+    for number in range(5):
+        ask(make_payment(reference=f"there-{number}", account=elsewhere))
+    refund = waits(1000)
+    assert not risk.judged(Refund.objects.filter(pk=refund.pk), bob()).get().risk & risk.NEW_REQUESTER
+    limit_to(bob(), refund.account)
+    assert risk.judged(Refund.objects.filter(pk=refund.pk), bob()).get().risk & risk.NEW_REQUESTER
+
+
 # --- Filters ---
 
 
@@ -330,6 +341,14 @@ def test_a_day_is_a_day_of_the_houses_time_zone(settings: Any) -> None:
     # 22:30 UTC on the 5th is half past midnight on the 6th there.
     assert listed(client, final_from="2026-10-06", final_to="2026-10-06") == numbers(rows["done"])
     assert listed(client, final_to="2026-10-05") == []
+
+
+@pytest.mark.once
+def test_a_day_is_a_day_of_the_readers_time_zone_where_one_is_chosen() -> None:
+    rows, client = world(), desk_of(bob())
+    Preference.objects.update_or_create(person=bob(), defaults={"time_zone": "Europe/Warsaw"})
+    assert listed(client, final_from="2026-10-06", final_to="2026-10-06") == numbers(rows["done"])
+    assert listed(desk_of(bert()), final_from="2026-10-06", final_to="2026-10-06") == []
 
 
 @pytest.mark.once
@@ -411,6 +430,18 @@ def test_groups_count_sum_by_currency_and_lead_to_their_own_line(by: str) -> Non
     assert '<b class="desk-number">2</b>' in row
     assert "10.00\xa0EUR" in row
     assert "500\xa0JPY" in row
+
+
+def test_groups_add_no_sandbox_money_to_live_money() -> None:
+    live = make_account("live-eu", mode="live")
+    ask(make_payment(reference="a1"), 1000)
+    ask(make_payment(reference="a2", account=live, order="other"), 500)
+    text = words(desk_of(bob()).get(f"{LIST}grouped/?by=customer"))
+    for amount, mode in (("10.00", "sandbox"), ("5.00", "live")):
+        said = f'<span class="desk-number">{amount}\xa0EUR</span> <span class="desk-mode {mode}">{mode}</span>'
+        assert said in text, mode
+    limit_to(bob(), live)
+    assert "5.00\xa0EUR</span></span>" in words(desk_of(bob()).get(f"{LIST}grouped/?by=customer"))
 
 
 @pytest.mark.once

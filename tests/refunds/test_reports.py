@@ -319,6 +319,37 @@ def test_an_account_can_be_chosen() -> None:
     assert "Goodwill" not in text
 
 
+def test_sandbox_money_is_never_added_to_live_money() -> None:
+    """Live is what counts where nothing is chosen; an account has its own mode."""
+    past("requested", NOON, make_account("live-eu", mode="live"), amount=100)
+    past("requested", NOON, make_account(), amount=4000)
+    client = at_the_desk(bob())
+    for asked, minor in (
+        ({}, "1.00"),
+        ({"mode": "live"}, "1.00"),
+        ({"mode": "sandbox"}, "40.00"),
+        ({"account": "payerly-eu"}, "40.00"),
+        ({"account": "payerly-eu", "mode": "live"}, "40.00"),
+    ):
+        assert shown(client, **asked)["volume"].answer.startswith(f"{minor}\xa0EUR in all."), asked
+        assert sum(int(row.cells[0].text) for row in shown(client, **asked)["count"].rows) == 1, asked
+    answer = client.get(PAGE, {**DAYS, "mode": "sandbox"})
+    assert '<option value="sandbox" selected>' in answer.content.decode()
+    assert all("mode=sandbox" in query for _, query in answer.context["spans"])
+    assert client.get(PAGE, {**DAYS, "mode": "play"}).context["reports"] == []
+
+
+def test_a_mode_is_offered_only_where_there_are_two() -> None:
+    past("requested", NOON, make_account("live-eu", mode="live"), amount=100)
+    past("requested", NOON, make_account(), amount=4000)
+    limit_to(bob(), make_account())
+    client = at_the_desk(bob())
+    assert "mode" not in client.get(PAGE, DAYS).context["form"].fields
+    assert shown(client)["volume"].answer.startswith("40.00\xa0EUR in all.")
+    answer = client.get(PAGE, {**DAYS, "mode": "live"})
+    assert answer.context["form"].errors == {"mode": ["None of your accounts is of this mode."]}
+
+
 @pytest.mark.once
 def test_whoever_may_see_refunds_finds_the_reports_in_the_navigation() -> None:
     root = person("root", is_superuser=True)

@@ -24,6 +24,7 @@ def home(request: DeskRequest, context: dict[str, Any]) -> dict[str, Any]:
         parts.append(finance.what_gateways_say(user, limit))
     own = [changes] if (changes := changes_to_confirm(request)) else []
     context.update({"parts": parts, "own_piles": own, "piles": [pile for part in parts for pile in part.piles] + own})
+    context["says_mode"] = len(scope.modes(limit)) > 1
     if user.has_perm("refunds.view_account"):
         context["strip"] = accounts.strip(user, limit)
     context["may_find"] = user.has_perm("refunds.view_payment")

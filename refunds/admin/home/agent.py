@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
-
 from django.contrib.auth.models import User
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
@@ -12,8 +10,10 @@ from django.utils.translation import gettext as _
 from refunds import health, limits, scope, services
 from refunds.admin.home.piles import FEW, Part, Pile, of_refunds, tallies
 from refunds.models import Event, Refund, Status
+from refunds.preferences import midnight
 
 CALLED_TO = Q(needs_attention__gt="")
+UNFINISHED = (Status.REQUESTED, Status.RETURNED, *health.OPEN)
 
 
 def part(user: User, limit: list[int] | None) -> Part:
@@ -21,7 +21,7 @@ def part(user: User, limit: list[int] | None) -> Part:
     shown = own.select_related("payment", "account", "reason", "requested_by")
     lists = {
         "returned": shown.filter(status=Status.RETURNED).annotate(question=_question()).order_by("requested_at")[:FEW],
-        "stuck": shown.filter(CALLED_TO | _unknown_or_overdue()).order_by("requested_at")[:FEW],
+        "stuck": shown.filter(CALLED_TO | health.is_stuck()).order_by("requested_at")[:FEW],
         "latest": shown[:FEW],
         "left": services.left_today(user, limits.Act.REQUEST),
     }
@@ -29,20 +29,21 @@ def part(user: User, limit: list[int] | None) -> Part:
 
 
 def _piles(own: QuerySet[Refund]) -> list[Pile]:
+    done = Q(status=Status.SUCCEEDED, final_at__gte=midnight(timezone.localdate()))
     found = tallies(
-        own,
+        own.filter(Q(status__in=UNFINISHED) | CALLED_TO | done),  # of the years before only what a pile needs
         {
             "returned": Q(status=Status.RETURNED),
             "called": CALLED_TO,
-            "stuck": Q(_unknown_or_overdue(), needs_attention=""),
+            "stuck": health.is_stuck(),
             "waiting": Q(status=Status.REQUESTED),
-            "done": Q(status=Status.SUCCEEDED, final_at__gte=midnight()),
+            "done": done,
         },
     )
     return [
         of_refunds(_("Returned to you with a question"), found["returned"], "?for_me=returned", "waiting"),
         of_refunds(_("Yours, and Finance looks"), found["called"], "?for_me=alarm", "alarm"),
-        of_refunds(_("Yours, unknown or overdue"), found["stuck"], "?for_me=asked", "alarm"),
+        of_refunds(_("Yours, unknown or overdue"), found["stuck"], "?for_me=stuck", "alarm"),
         of_refunds(
             _("Yours, waiting for approval"), found["waiting"], "?for_me=asked&status__exact=requested", "moving"
         ),
@@ -50,16 +51,7 @@ def _piles(own: QuerySet[Refund]) -> list[Pile]:
     ]
 
 
-def _unknown_or_overdue() -> Q:
-    return Q(status=Status.UNKNOWN) | health.is_overdue()
-
-
 def _question() -> Subquery:
     """What the approver asked when it was last returned."""
     asked = Event.objects.filter(refund=OuterRef("pk"), to_status=Status.RETURNED, from_status=Status.REQUESTED)
     return Subquery(asked.order_by("-sequence").values("text")[:1])
-
-
-def midnight() -> datetime:
-    """When today began, in the reader's time zone."""
-    return timezone.make_aware(datetime.combine(timezone.localdate(), time()))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Sum as Added
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -15,10 +16,11 @@ from django.utils.translation import gettext as _
 from gateways.money import Money
 from refunds import health, policy, scope
 from refunds.admin import declarations
-from refunds.admin.home.piles import ALL, FEW, Part, Pile, Tally, of_refunds, tallies
+from refunds.admin.home.piles import ALL, FEW, TOLD_APART, Part, Pile, Tally, of_refunds, tallies
 from refunds.admin.unknown import transfers_to_make
 from refunds.capabilities import label_of
 from refunds.models import Delivery, Payment, Refund, Status, UnmatchedRefund
+from refunds.reports.sums import Sum
 
 UNKNOWN_DESK = "unknown/"  # below the refund list
 LOOKED_BACK = timedelta(days=30)
@@ -26,11 +28,11 @@ LOOKED_BACK = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Exposure:
-    """What is unknown at one gateway in one currency, and since when the oldest of it is out."""
+    """What is unknown at one gateway in one mode and currency, and since when the oldest of it is out."""
 
     gateway: str
     number: int
-    money: Money
+    sum: Sum
     since: datetime
 
 
@@ -66,10 +68,9 @@ def _tallies(refunds: QuerySet[Refund]) -> dict[str, Tally]:
 
 def _of_refunds(found: dict[str, Tally]) -> list[Pile]:
     back = _("Reversed in the last %(days)d days") % {"days": LOOKED_BACK.days}
-    home = reverse("admin:index")
     return [
         of_refunds(_("Unknown whether money moved"), found["unknown"], UNKNOWN_DESK, "alarm"),
-        Pile(_("Overdue"), found["overdue"].number, f"{home}#overdue", "alarm", found["overdue"].sums),
+        of_refunds(_("Overdue"), found["overdue"], "?overdue=gateway", "alarm"),
         of_refunds(_("Finance has to look"), found["called"], "?attention=needed", "alarm"),
         of_refunds(back, found["reversed"], "?status__exact=reversed", "bad"),
     ]
@@ -110,17 +111,19 @@ def _what_gateways_say(user: User, limit: list[int] | None) -> list[Pile]:
 def _unmatched(limit: list[int] | None) -> Pile:
     """What gateways show and nobody has claimed; not every one says of what amount it is."""
     waiting = scope.among(UnmatchedRefund.objects.filter(settled_at=None), limit).order_by()
-    rows = list(waiting.values_list("currency").annotate(Count("pk"), Sum("amount")).order_by("currency"))
-    sums = [Money(minor, currency) for currency, _number, minor in rows if currency and minor is not None]
+    apart = ("account__mode", "currency")
+    rows = list(waiting.values_list(*apart).annotate(Count("pk"), Added("amount")).order_by(*apart))
+    sums = [Sum(Money(minor, name), mode) for mode, name, _number, minor in rows if name and minor is not None]
     link = reverse("admin:refunds_unmatchedrefund_changelist") + "?standing=open"
-    return Pile(_("Unmatched refunds"), sum(number for _currency, number, _minor in rows), link, "alarm", sums)
+    return Pile(_("Unmatched refunds"), sum(number for _mode, _currency, number, _minor in rows), link, "alarm", sums)
 
 
 def exposure(refunds: QuerySet[Refund]) -> list[Exposure]:
     unknown = refunds.filter(status=Status.UNKNOWN).order_by()
     out = Min(Coalesce("sent_at", "requested_at"))
-    rows = unknown.values_list("account__gateway", "payment__currency").annotate(Count("pk"), Sum("amount"), since=out)
+    apart = ("account__gateway", *TOLD_APART)
+    rows = unknown.values_list(*apart).annotate(Count("pk"), Added("amount"), since=out).order_by(*apart)
     return [
-        Exposure(label_of(gateway), number, Money(minor, currency), since)
-        for gateway, currency, number, minor, since in rows.order_by("account__gateway", "payment__currency")
+        Exposure(label_of(gateway), number, Sum(Money(minor, currency), mode), since)
+        for gateway, mode, currency, number, minor, since in rows
     ]

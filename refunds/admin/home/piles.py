@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet
+from django.db.models import Sum as Added
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -13,7 +14,9 @@ from gateways.money import Money
 from refunds.admin import changes
 from refunds.admin.desk import DeskRequest
 from refunds.models import Refund
+from refunds.reports.sums import Sum
 
+TOLD_APART = ("account__mode", "payment__currency")  # money of two of them is never added up
 ALL = Q(pk__isnull=False)
 FEW = 6  # rows of a list on the first page; its pile leads to the rest
 
@@ -26,7 +29,7 @@ class Pile:
     number: int
     link: str
     tone: str
-    sums: list[Money] = field(default_factory=list)
+    sums: list[Sum] = field(default_factory=list)
     figure: str = ""
 
 
@@ -42,10 +45,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many refunds, and how much in each currency."""
+    """How many refunds, and how much in each mode and currency."""
 
     number: int
-    sums: list[Money]
+    sums: list[Sum]
 
 
 def tallies(refunds: QuerySet[Refund], conditions: dict[str, Q]) -> dict[str, Tally]:
@@ -54,15 +57,15 @@ def tallies(refunds: QuerySet[Refund], conditions: dict[str, Q]) -> dict[str, Ta
     All of `refunds` are read, so the caller has narrowed them to few.
     """
     counts: dict[str, Any] = {f"n_{name}": Count("pk", filter=asked) for name, asked in conditions.items()}
-    sums: dict[str, Any] = {f"sum_{name}": Sum("amount", filter=asked) for name, asked in conditions.items()}
-    rows = refunds.order_by().values("payment__currency").annotate(**counts, **sums)
-    found: list[dict[str, Any]] = sorted(map(dict, rows), key=lambda row: row["payment__currency"])
+    sums: dict[str, Any] = {f"sum_{name}": Added("amount", filter=asked) for name, asked in conditions.items()}
+    rows = refunds.order_by().values(*TOLD_APART).annotate(**counts, **sums)
+    found: list[dict[str, Any]] = sorted(map(dict, rows), key=lambda row: [row[name] for name in TOLD_APART])
     return {name: _tally(found, name) for name in conditions}
 
 
 def _tally(rows: list[dict[str, Any]], name: str) -> Tally:
     met = [row for row in rows if row[f"n_{name}"]]
-    sums = [Money(row[f"sum_{name}"], row["payment__currency"]) for row in met]
+    sums = [Sum(Money(row[f"sum_{name}"], row["payment__currency"]), row["account__mode"]) for row in met]
     return Tally(sum(row[f"n_{name}"] for row in met), sums)
 
 
