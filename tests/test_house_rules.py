@@ -150,6 +150,7 @@ NETS = [
     "gateways.signing",
     "gateways.tokens",
     "refunds.checks",
+    "refunds.services.batches",
     "refunds.services.replay",
     "refunds.services.turns",
     "refunds.services.workbook",

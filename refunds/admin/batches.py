@@ -182,13 +182,12 @@ class BatchAdmin(OwnPage):
             messages.warning(request, GONE)
             return redirect("admin:refunds_batch_add")
         run = services.DryRun.unpack(packed)
-        to_type, earlier = large(_amounts(run)), services.confirmed_before(run)
+        to_type, earlier = large([row.money for row in run.doable]), services.confirmed_before(run)
         troubles: list[str] = []
         if request.method == "POST":
             troubles = _missing(request, run, to_type, earlier)
             if not troubles and (batch := self._open(request, run, earlier)):
                 return redirect("admin:refunds_batch_change", batch.pk)
-        may_see_earlier = earlier and services.batches_for(request.user).filter(pk=earlier.pk).exists()
         return self.page(
             request,
             "admin/refunds/batch_rehearsal.html",
@@ -198,9 +197,9 @@ class BatchAdmin(OwnPage):
             name=name,
             troubles=troubles,
             to_type=to_type,
-            totals=totals(_amounts(run)),
+            totals=totals([row.money for row in run.doable]),
             earlier=earlier,
-            may_see_earlier=may_see_earlier,
+            may_see_earlier=earlier and services.batches_for(request.user).filter(pk=earlier.pk).exists(),
             **_shown(request, run),
         )
 
@@ -239,8 +238,7 @@ class BatchAdmin(OwnPage):
         batch = services.batches_for(request.user).filter(pk=pk, person=request.user).first()
         if batch is None:
             raise Http404
-        known = batch.rows.filter(services.known_rows(request.user))
-        refused = known.filter(result=BatchRow.Result.REFUSED).order_by("line")
+        refused = batch.rows.filter(services.known_rows(request.user), result="refused").order_by("line")
         rows = [[*(row.given.get(name, "") for name in COLUMNS), row.why_not] for row in refused]
         return StreamingHttpResponse(
             sheets.as_csv([[*COLUMNS, WHY_NOT], *rows]),
@@ -260,10 +258,6 @@ def _closed(request: DeskRequest) -> HttpResponse | None:
 def _plain_name(name: str | None) -> str:
     """A card number in a file's name is not kept either."""
     return services.without_cards("".join(sign for sign in name or "" if sign.isprintable())[:200])
-
-
-def _amounts(run: services.DryRun) -> list[Any]:
-    return [row.money for row in run.doable]
 
 
 def _missing(request: DeskRequest, run: services.DryRun, to_type: list[Any], earlier: Batch | None) -> list[str]:
