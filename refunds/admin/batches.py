@@ -99,14 +99,13 @@ class BatchAdmin(OwnPage):
     def get_queryset(self, request: DeskRequest) -> QuerySet[Batch]:
         known = services.known_rows(request.user, "rows__")
         counts = {f"n_{name}": Count("rows", filter=Q(rows__result=name) & known) for name in BatchRow.Result.values}
-        counts["n_known"] = Count("rows", filter=known)
-        return services.batches_for(request.user).annotate(n_rows=Count("rows"), **counts).select_related("person")
+        counts |= {"n_known": Count("rows", filter=known), "n_rows": Count("rows")}
+        return services.batches_for(request.user).annotate(**counts).select_related("person")
 
     def has_view_permission(self, request: DeskRequest, obj: Batch | None = None) -> bool:
         return request.user.has_perm(SEE_ALL) or policy.may(request.user, policy.REQUEST)
 
-    def has_module_permission(self, request: DeskRequest) -> bool:
-        return self.has_view_permission(request)
+    has_module_permission = has_view_permission
 
     def has_add_permission(self, request: DeskRequest) -> bool:
         return policy.may(request.user, policy.REQUEST)

@@ -180,16 +180,8 @@ def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before:
     if earlier and earlier.body_digest != digest:
         why = "The same order would be written differently today, so it was not sent again."
         now_is = locked(refund.pk)
-        take_step(
-            now_is,
-            "not repeated",
-            WORKER,
-            move=now_is.doubt,
-            text=why,
-            needs_attention=why,
-            ask_at=first_ask(now_is),
-            asks=0,
-        )
+        then: dict[str, Any] = {"needs_attention": why, "ask_at": first_ask(now_is), "asks": 0}
+        take_step(now_is, "not repeated", WORKER, move=now_is.doubt, text=why, **then)
         return None
     return Attempt.objects.create(
         refund=refund,

@@ -14,6 +14,8 @@ PRODUCTION = {
     "SECRET_KEY": "q8Zr-2vJ_5xKp0WmT7nYbE4cH9sLdA6uGfR3iQoX1jV-tB_yNkMwPzCe",
     "PUBLIC_URL": "https://refunds.example.com",
     "DATABASE_URL": "sqlite:///:memory:",
+    "EMAIL_URL": "smtp+tls://desk:a-password@mail.example.com:587",
+    "EMAIL_FROM": "refunds@example.com",
 }
 ACCOUNT = {
     "GATEWAY_ACCOUNTS": "payerly-eu:payerly",
