@@ -181,7 +181,7 @@ class BatchAdmin(OwnPage):
             messages.warning(request, GONE)
             return redirect("admin:refunds_batch_add")
         run = services.DryRun.unpack(packed)
-        to_type, earlier = large([row.money for row in run.doable]), services.confirmed_before(run)
+        to_type, earlier = large(filter(None, (row.money for row in run.doable))), services.confirmed_before(run)
         troubles: list[str] = []
         if request.method == "POST":
             troubles = _missing(request, run, to_type, earlier)
@@ -196,7 +196,7 @@ class BatchAdmin(OwnPage):
             name=name,
             troubles=troubles,
             to_type=to_type,
-            totals=totals([row.money for row in run.doable]),
+            totals=totals(filter(None, (row.money for row in run.doable))),
             earlier=earlier,
             may_see_earlier=earlier and services.batches_for(request.user).filter(pk=earlier.pk).exists(),
             **_shown(request, run),

@@ -191,7 +191,7 @@ def refused(request: DeskRequest) -> list[Refused]:
     rows = grouped.annotate(number=Sum("n_knocks"), lately=lately, first=Min("first_at"), last=Max("last_at"))
     accounts = Account.objects.in_bulk([row[0] for row in rows])
     found = [
-        Refused(accounts[account], Why(why).label, str(WHAT_TO_DO[Why(why)]), number, of_day or 0, first, last)
+        Refused(accounts[account], str(Why(why).label), str(WHAT_TO_DO[Why(why)]), number, of_day or 0, first, last)
         for account, why, number, of_day, first, last in rows
     ]
     return sorted(found, key=lambda one: one.last_at, reverse=True)

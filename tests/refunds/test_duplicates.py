@@ -93,8 +93,7 @@ def test_one_made_at_the_gateway_names_no_reason_and_is_told_all_the_same() -> N
 
 
 def test_nobody_is_told_of_accounts_outside_of_their_own() -> None:
-    elsewhere = make_payment(currency="PLN", reference="ABCD-123-XYZ-001", account=make_account("paynow-pl"))
-    hidden, mine = ask(elsewhere), ask(make_payment(currency="PLN"))
+    hidden, mine = made_there(another(account=make_account("paynow-pl"))), ask(make_payment())
     wish = (mine.payment, 1000, mine.reason, alice())
     assert set(duplicates_of_wish(*wish)) == {hidden, mine}
     limit_to(alice(), mine.account)
