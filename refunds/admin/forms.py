@@ -29,7 +29,9 @@ class RequestForm(forms.Form):
     that a tick counts only for what stood beside it.
     """
 
-    amount = forms.CharField(max_length=30, widget=UnfoldAdminTextInputWidget({"inputmode": "decimal"}))
+    amount = forms.CharField(
+        max_length=30, widget=UnfoldAdminTextInputWidget({"inputmode": "decimal", "autofocus": True})
+    )
     reason = forms.ModelChoiceField(
         label=gettext_lazy("Reason"),
         queryset=RefundReason.objects.filter(is_active=True),

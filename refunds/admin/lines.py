@@ -85,6 +85,8 @@ def above_list(request: DeskRequest) -> dict[str, Any]:
     if not policy.may(request.user, policy.APPROVE):
         return {}
     order = request.GET.get(Line.parameter_name) or queue.RISK
+    if request.GET.get(ORDER_VAR):
+        order = "column"  # a click on a heading has sorted it otherwise
     return {"line_order": order if is_line(request) else "", "undo": to_undo(request.user)}
 
 

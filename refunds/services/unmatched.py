@@ -134,6 +134,11 @@ def name_reference(refund_id: int, by: User, reference: str, *, seen: int) -> Re
             _("Write the reference as the gateway shows it, at most %(longest)s characters.")
             % {"longest": LONGEST_REFERENCE}
         )
+    if reference in (str(refund.key), refund.number, refund.payment.reference):
+        raise BadInput(
+            _("%(reference)s is our own name, or the payment's. Write the one that the gateway gave to the refund.")
+            % {"reference": reference}
+        )
     if stood_there_before(refund, reference):
         raise BadInput(
             _("The gateway showed %(reference)s before we asked for %(refund)s, so it is another refund.")

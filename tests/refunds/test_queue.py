@@ -454,3 +454,11 @@ def test_groups_hold_only_what_waits_for_this_person() -> None:
     assert "Nothing waits for your decision." in text
     assert own.requested_by != foreign.requested_by
     assert "There are no groups by “size”" in words(desk_of(bob()).get(f"{LIST}grouped/?by=size"))
+
+
+@pytest.mark.once
+def test_a_click_on_a_heading_is_no_order_by_risk() -> None:
+    ask(make_payment())
+    pages = [log_in(bob()).get(f"/admin/refunds/refund/?for_me=decide{more}").content.decode() for more in ("", "&o=2")]
+    assert ["Very large amounts first" in page for page in pages] == [True, False]
+    assert ["Sorted by the heading" in page for page in pages] == [False, True]

@@ -182,3 +182,10 @@ def test_nothing_that_was_shown_is_ever_deleted() -> None:
 def test_a_match_moves_no_money(lost: Refund) -> None:
     match(seen(lost.account), lost)
     assert (Payment.objects.get().held, Payment.objects.get().refunded) == (1000, 0)
+
+
+def test_our_own_names_are_no_reference_of_theirs(lost: Refund) -> None:
+    for name in (str(lost.key), lost.number, lost.payment.reference):
+        with pytest.raises(BadInput, match="our own name"):
+            services.name_reference(lost.pk, dora(), name, seen=lost.version)
+    assert again(lost).reference == ""
