@@ -131,7 +131,7 @@ def of_examplepay(body: bytes, sandbox: Sandbox) -> Iterator[Forgery]:
         sign = examplepay.sign("POST", url, str(at), nonce, body, secret or examplepay.SECRET)
         return {"authorization": f"V2_SHA256 appId={app},sign={sign},timestamp={at},nonce={nonce}"}, body
 
-    yield from (signed(at) for at in (now - 301_000, now + 301_000, now // 1000, now * 1000, 0, "", "-1"))
+    yield from (signed(at) for at in (now - 301_000, now + 330_000, now // 1000, now * 1000, 0, "", "-1"))
     yield from (signed(secret=secret) for secret in (" ", "somebody-elses", examplepay.APP_ID))
     yield from (signed(app=app) for app in ("", "0" * 32, examplepay.APP_ID.upper()))
     yield from (signed(url=url) for url in ("", "/", f"{ROOT}/webhooks/other/", address + "?a=1"))
