@@ -130,20 +130,14 @@ def name_reference(refund_id: int, by: User, reference: str, *, seen: int) -> Re
         raise WrongMoment(why)
     reference = reference.strip()
     if not reference or len(reference) > LONGEST_REFERENCE or not (reference.isprintable() and reference.isascii()):
-        raise BadInput(
-            _("Write the reference as the gateway shows it, at most %(longest)s characters.")
-            % {"longest": LONGEST_REFERENCE}
-        )
+        as_shown = _("Write the reference as the gateway shows it, at most %(longest)s characters.")
+        raise BadInput(as_shown % {"longest": LONGEST_REFERENCE})
     if reference in (str(refund.key), refund.number, refund.payment.reference):
-        raise BadInput(
-            _("%(reference)s is our own name, or the payment's. Write the one that the gateway gave to the refund.")
-            % {"reference": reference}
-        )
+        own = _("%(reference)s is our own name, or the payment's. Write the one that the gateway gave to the refund.")
+        raise BadInput(own % {"reference": reference})
     if stood_there_before(refund, reference):
-        raise BadInput(
-            _("The gateway showed %(reference)s before we asked for %(refund)s, so it is another refund.")
-            % {"reference": reference, "refund": refund}
-        )
+        older = _("The gateway showed %(reference)s before we asked for %(refund)s, so it is another refund.")
+        raise BadInput(older % {"reference": reference, "refund": refund})
     text = f"Found at the gateway as {reference}. We look it up."
     now = timezone.now()
     try:
