@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_HITS = 20  # of each kind: whoever gets more has to say more
 SHORTEST = 2
+SHORTEST_PART = 3  # what is shorter is part of nearly everything, and no index of parts knows it
 NOTHING = Q(pk__in=())
 
 NUMBER = re.compile(r"\A(?:R[-\s]?(\d{1,12})|(0\d{5,11}))\Z", re.ASCII | re.IGNORECASE)
@@ -63,10 +64,38 @@ class Found:
 
 def find(text: str, user: User) -> Found:
     """What the text names exactly; only where it names nothing, amounts and what merely holds the text."""
-    term = " ".join(text.split())
-    if len(term) < SHORTEST or "\0" in term:
+    if not (term := _term(text)):
         return Found()
     return _looked(term, user, NAMED) or _looked(term, user, LIKE)
+
+
+def narrowed(rows: QuerySet, text: str) -> QuerySet:
+    """A list of payments or refunds, with what the text names exactly; only where that is none, what holds the text."""
+    if not (term := _term(text)):
+        return rows.none()
+    named = rows.filter(pk__in=_any_of(rows.model, NAMED, term))
+    return named if named.exists() else rows.filter(pk__in=_any_of(rows.model, LIKE, term))
+
+
+def _term(text: str) -> str:
+    """What was typed, with single blanks; "" where it cannot name anything."""
+    term = " ".join(text.split())
+    return "" if len(term) < SHORTEST or "\0" in term else term
+
+
+def _any_of(model: type[Model], looks: tuple[tuple[Look, ...], ...], term: str) -> QuerySet:
+    """The keys of all rows that fit one of the looks, be it at a payment or at a refund of it.
+
+    One question for each look, put together: asked as one condition over both tables, none of them has an index.
+    """
+    keys = {Payment: ("pk", "refunds"), Refund: ("payment", "pk")}
+    found = [
+        rows.filter(condition).order_by().values_list(keys[rows.model][model is Refund])
+        for rows, asked in zip((PAYMENTS, REFUNDS), looks, strict=False)
+        for _why, ask in asked
+        if (condition := ask(term)) != NOTHING
+    ]
+    return found[0].union(*found[1:]) if found else model._default_manager.none().values_list("pk")
 
 
 # --- What a text can be ---
@@ -128,6 +157,15 @@ def amounts(text: str, minor: str, currency: str) -> Q:
 
 # --- Where it is looked for: what fits, as people call it, and how it is asked ---
 
+PAYMENTS = Payment.objects.annotate(small_email=Lower("customer_email"))
+REFUNDS = Refund.objects.all()
+
+
+def holds(field: str) -> Callable[[str], Q]:
+    """Whether the field has the text in it, in whatever letters."""
+    return lambda term: Q(**{f"{field}__icontains": term}) if len(term) >= SHORTEST_PART else NOTHING
+
+
 Look = tuple["StrOrPromise", Callable[[str], Q]]
 
 PAYMENTS_NAMED: tuple[Look, ...] = (
@@ -148,18 +186,18 @@ UNMATCHED_NAMED: tuple[Look, ...] = (
 PAYMENTS_LIKE: tuple[Look, ...] = (
     (_("amount"), lambda term: amounts(term, "captured", "currency")),
     (_("begins the order"), lambda term: Q(order__istartswith=term)),
-    (_("in the e-mail"), lambda term: Q(customer_email__icontains=term)),
-    (_("in the name"), lambda term: Q(customer_name__icontains=term)),
-    (_("in the gateway's id"), lambda term: Q(reference__icontains=term)),
+    (_("in the e-mail"), holds("customer_email")),
+    (_("in the name"), holds("customer_name")),
+    (_("in the gateway's id"), holds("reference")),
 )
 REFUNDS_LIKE: tuple[Look, ...] = (
     (_("amount"), lambda term: amounts(term, "amount", "payment__currency")),
-    (_("told by the gateway"), lambda term: Q(identifiers__icontains=term)),
-    (_("in the ticket"), lambda term: Q(ticket__icontains=term)),
+    (_("told by the gateway"), holds("identifiers")),
+    (_("in the ticket"), holds("ticket")),
 )
 UNMATCHED_LIKE: tuple[Look, ...] = (
     (_("amount"), lambda term: amounts(term, "amount", "currency")),
-    (_("in the gateway's id"), lambda term: Q(reference__icontains=term)),
+    (_("in the gateway's id"), holds("reference")),
 )
 NAMED = (PAYMENTS_NAMED, REFUNDS_NAMED, UNMATCHED_NAMED)
 LIKE = (PAYMENTS_LIKE, REFUNDS_LIKE, UNMATCHED_LIKE)
@@ -169,11 +207,11 @@ def _looked(term: str, user: User, looks: tuple[tuple[Look, ...], ...]) -> Found
     of_payments, of_refunds, of_unmatched = looks
     found = Found()
     if user.has_perm("refunds.view_payment"):
-        payments = Payment.objects.annotate(small_email=Lower("customer_email")).select_related("account")
-        shown = payments.prefetch_related("refunds", "refunds__payment").order_by("-captured_at", "-pk")
+        payments = PAYMENTS.select_related("account").prefetch_related("refunds", "refunds__payment")
+        shown = payments.order_by("-captured_at", "-pk")
         found.payments = _hits(scope.within(shown, user), term, of_payments, found)
     if user.has_perm("refunds.view_refund"):
-        refunds = Refund.objects.select_related("payment", "account", "reason", "requested_by")
+        refunds = REFUNDS.select_related("payment", "account", "reason", "requested_by")
         found.refunds = _hits(scope.within(refunds, user), term, of_refunds, found)
     if user.has_perm("refunds.view_unmatchedrefund"):
         open_ones = UnmatchedRefund.objects.filter(settled_at=None).select_related("account")

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from refunds import policy, scope, services
+from refunds.admin.bounded import Bounded
 from refunds.models import Account
 from refunds.templatetags.desk import mode
 
@@ -49,6 +50,7 @@ class ReadOnly(NoGuessing, ModelAdmin):
     """A list and a page to read. Superusers cannot edit here either."""
 
     list_per_page = 50
+    paginator = Bounded
     show_full_result_count = False
     list_filter_submit = False
     save_as = False
