@@ -75,7 +75,7 @@ def _look(db: Any, name: str) -> str | None:
 
 @contextmanager
 def waiting(db: Any, most: str) -> Iterator[None]:
-    """On PostgreSQL, wait for a lock no longer than `most` ("2s"; "0" is for ever) and let a statement take its time."""
+    """On PostgreSQL, wait for a lock at most so long ("2s"; "0" is for ever), and let a statement take its time."""
     if db.vendor != "postgresql":
         yield
         return
