@@ -4,29 +4,33 @@ import django.db.models.expressions
 from django.conf import settings
 from django.db import migrations, models
 
+from refunds.schema import AddIndexOnline
+
 
 class Migration(migrations.Migration):
+    atomic = False
+
     dependencies = [
         ("refunds", "0008_refused_knocks"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="attempt",
             index=models.Index(fields=["started_at"], name="attempt_when_started"),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="delivery",
             index=models.Index(fields=["account", "received_at"], name="delivery_latest"),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="delivery",
             index=models.Index(
                 condition=models.Q(("result", "unreadable")), fields=["account"], name="delivery_nobody_can_read"
             ),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="payment",
             index=models.Index(
                 condition=models.Q(
@@ -39,25 +43,25 @@ class Migration(migrations.Migration):
                 name="payment_over_committed",
             ),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="refund",
             index=models.Index(
                 condition=models.Q(("approved_at__isnull", False)), fields=["approved_at"], name="refund_when_approved"
             ),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="refund",
             index=models.Index(
                 condition=models.Q(("sent_at__isnull", False)), fields=["sent_at"], name="refund_when_sent"
             ),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="refund",
             index=models.Index(
                 condition=models.Q(("final_at__isnull", False)), fields=["status", "final_at"], name="refund_when_final"
             ),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="refund",
             index=models.Index(
                 condition=models.Q(("needs_attention__gt", "")),
