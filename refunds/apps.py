@@ -9,7 +9,8 @@ class RefundsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from refunds import checks, login_checks, names, notice_checks  # noqa: F401  system checks, and words to translate
+        # System checks, and words to translate.
+        from refunds import checks, login_checks, names, notice_checks, trigrams  # noqa: F401
         from refunds_site import checks as checks_of_the_site  # noqa: F401
 
         names.put_on(self)

@@ -77,6 +77,12 @@ def narrowed(rows: QuerySet, text: str) -> QuerySet:
     return named if named.exists() else rows.filter(pk__in=_any_of(rows.model, LIKE, term))
 
 
+def refunds_named(text: str) -> QuerySet:
+    """The keys of the refunds with this number, key or id at the gateway."""
+    named = by_our_name(text) | Q(reference__in=spellings(text.strip()), reference__gt="")
+    return REFUNDS.filter(named).order_by().values("pk")
+
+
 def _term(text: str) -> str:
     """What was typed, with single blanks; "" where it cannot name anything."""
     term = " ".join(text.split())

@@ -73,6 +73,11 @@ def _look(db: Any, name: str) -> str | None:
     return found and (WHOLE if found[0] else HALF)
 
 
+def is_whole(db: Any, name: str) -> bool:
+    """Whether there is an index of this name, built to its end."""
+    return _look(db, name) == WHOLE
+
+
 @contextmanager
 def waiting(db: Any, most: str) -> Iterator[None]:
     """On PostgreSQL, wait for a lock at most so long ("2s"; "0" is for ever), and let a statement take its time."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.admin import RelatedFieldListFilter
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.utils import timezone
@@ -19,7 +20,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, Rel
 
 from refunds import health, scope, services
 from refunds.admin.filter_boxes import Amount, Final, Requested, Rows, refuse
-from refunds.admin.queue import ORDERS, RISK, waiting_for
+from refunds.admin.queue import ORDERS, RISK, decidable
 from refunds.models import Account, Status
 
 DECIDE = "decide"
@@ -75,12 +76,12 @@ class Mine(Asked):
 
     def asked(self, question: str, me: User, rows: Rows) -> Rows:
         if question == DECIDE:
-            return rows.filter(pk__in=waiting_for(me).order_by().values("pk"))
+            return decidable(rows, me)
         own = rows.filter(requested_by=me)
         return {
             "asked": own,
             "returned": own.filter(status=Status.RETURNED),
-            "alarm": own.exclude(needs_attention=""),
+            "alarm": own.filter(needs_attention__gt=""),
             "stuck": own.filter(health.is_stuck()),
         }[question]
 
@@ -115,7 +116,7 @@ class Attention(Asked):
         return [("needed", _("Somebody has to look"))]
 
     def asked(self, question: str, me: User, rows: Rows) -> Rows:
-        return rows.exclude(needs_attention="")
+        return rows.filter(needs_attention__gt="")
 
 
 class Overdue(Asked):
@@ -195,6 +196,28 @@ class Customer(TextFilter):
             )
             return refuse(request, rows, why % {"typed": email[:60]})
         return rows.alias(email=Lower("payment__customer_email")).filter(email=email.lower())
+
+
+class OfCurrency(Asked):
+    title = gettext_lazy("currency")
+    parameter_name = "currency"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, code) for code in currencies()]
+
+    def asked(self, question: str, me: User, rows: Rows) -> Rows:
+        return rows.filter(currency=question)
+
+
+def currencies() -> list[str]:
+    """Of all payments, by one look into an index for each, where DISTINCT would read every row of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE found(code) AS (SELECT MIN(currency) FROM refunds_payment "
+            "UNION ALL SELECT (SELECT MIN(currency) FROM refunds_payment WHERE currency > code) FROM found "
+            "WHERE code IS NOT NULL) SELECT code FROM found WHERE code IS NOT NULL"
+        )
+        return [code for (code,) in cursor.fetchall()]
 
 
 OWN_ACCOUNTS = ("account", OwnAccounts)

@@ -19,7 +19,7 @@ from refunds import find, limits, policy, services, wording
 from refunds.admin import cockpit, disputes, intake, refund_all
 from refunds.admin.desk import DeskRequest, OwnPage, two_lines, with_mode
 from refunds.admin.export import Exports
-from refunds.admin.filters import OWN_ACCOUNTS
+from refunds.admin.filters import OWN_ACCOUNTS, OfCurrency
 from refunds.admin.forms import RequestForm
 from refunds.errors import RefundError
 from refunds.models import Payment
@@ -39,7 +39,7 @@ class PaymentAdmin(Exports, OwnPage):
         "shown_status",
         "shown_account",
     )
-    list_filter = (OWN_ACCOUNTS, "status", "currency")
+    list_filter = (OWN_ACCOUNTS, "status", OfCurrency)
     list_select_related = ("account",)
     search_fields = ("find",)  # the box is there; what it finds is said in refunds/find.py
     search_help_text = gettext_lazy("Order, e-mail, name, our number, or any id of the gateway")

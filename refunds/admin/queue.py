@@ -38,9 +38,13 @@ class Place:
 
 def waiting_for(user: User) -> QuerySet[Refund]:
     """Refunds that this person may decide: requested by somebody else, and not approved by this person already."""
-    waiting = scope.within(Refund.objects.filter(status=Status.REQUESTED), user).exclude(requested_by=user)
+    return decidable(scope.within(Refund.objects.all(), user), user).order_by("requested_at", "pk")
+
+
+def decidable(refunds: QuerySet[Refund], user: User) -> QuerySet[Refund]:
+    """Of refunds within this person's accounts, those that wait for a decision of theirs."""
     own = Approval.objects.filter(refund=OuterRef("pk"), revision=OuterRef("revision"), approver=user)
-    return waiting.exclude(Exists(own)).order_by("requested_at", "pk")
+    return refunds.filter(status=Status.REQUESTED).exclude(requested_by=user).exclude(Exists(own))
 
 
 def in_line(user: User, order: str = RISK) -> QuerySet[Refund]:

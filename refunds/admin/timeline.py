@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
@@ -100,8 +99,10 @@ def about_its_payment(refund: Refund) -> list[Delivery]:
     if refund.source == Refund.Source.HOUSE:
         deliveries = deliveries.filter(received_at__gte=refund.requested_at)
     kept = UnmatchedRefund.objects.filter(payment=payment, delivery__isnull=False).values("delivery")
-    knocks = Q(refund__payment=payment, result__in=(Delivery.Result.KNOCK, Delivery.Result.IGNORED))
-    known = list(deliveries.filter(Q(pk__in=kept) | knocks).exclude(refund=refund))
+    siblings = payment.refunds.exclude(pk=refund.pk).values("pk")
+    knocks = deliveries.filter(refund__in=siblings, result__in=(Delivery.Result.KNOCK, Delivery.Result.IGNORED))
+    # Two questions, since each has an index of its own and both in one have none.
+    known = [*deliveries.filter(pk__in=kept).exclude(refund=refund), *knocks]
     loose = Delivery.objects.filter(account=refund.account, refund=None).order_by("-pk").values("pk")[:MOST_LOOSE]
     spoken = deliveries.filter(pk__in=loose, body__contains=payment.reference)
     name = re.compile(rf"(?<![\w-]){re.escape(payment.reference)}(?![\w-])")  # pay-1 is not pay-10

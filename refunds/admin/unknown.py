@@ -89,7 +89,7 @@ def piles(user: User) -> dict[str, QuerySet[Refund]]:
     refunds = scope.within(Refund.objects.all(), user)
     unknown = refunds.filter(status=Status.UNKNOWN)
     transfers = transfers_to_make(user)
-    others = refunds.exclude(needs_attention="").exclude(status=Status.UNKNOWN)
+    others = refunds.filter(needs_attention__gt="").exclude(status=Status.UNKNOWN)
     return {
         "unknown": unknown.annotate(since=_since()).order_by(F("since").asc(nulls_first=True), "pk"),
         "transfers": transfers.order_by("sent_at", "pk"),

@@ -39,6 +39,8 @@ class Delivery(models.Model):
         indexes = (
             models.Index(fields=("account", "received_at"), name="delivery_latest"),
             models.Index(fields=("account",), condition=models.Q(result="unreadable"), name="delivery_nobody_can_read"),
+            # What was applied is most of all, and found by the list's own order.
+            models.Index(fields=("result", "id"), condition=~models.Q(result="applied"), name="delivery_not_applied"),
         )
 
     def __str__(self) -> str:

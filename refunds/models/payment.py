@@ -68,6 +68,9 @@ class Payment(models.Model):
         indexes = (
             models.Index(F("captured_at").desc(), F("id").desc(), name="payment_newest_first"),
             models.Index(fields=("order",), name="payment_by_order"),
+            models.Index(fields=("reference",), name="payment_by_reference"),
+            models.Index(fields=("captured",), name="payment_by_amount"),
+            models.Index(fields=("currency", "captured_at"), name="payment_by_currency"),
             models.Index(Lower("customer_email"), name="payment_by_email"),
             models.Index(
                 fields=("ask_at",),
