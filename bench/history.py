@@ -7,6 +7,8 @@ PostgreSQL only. Digests are well-formed and chain nothing: `verify` would find 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import connection
@@ -83,12 +85,15 @@ def people() -> None:
             user.groups.add(Group.objects.get(name=group))
 
 
-def write(n_refunds: int) -> None:
-    """An empty database becomes one with so many refunds, ten journal lines each."""
+def write(n_refunds: int, opened: Mapping[str, int] = OPEN, gateway: str = "") -> None:
+    """An empty database becomes one with so many refunds, ten journal lines each; the newest are `opened`.
+
+    Of all accounts, or of one gateway's.
+    """
     call_command("sync_accounts", verbosity=0)
     people()
-    statuses = [status for status, number in OPEN.items() for _ in range(number)]
-    accounts = list(Account.objects.order_by("pk").values_list("pk", flat=True))
+    statuses = [status for status, number in opened.items() for _ in range(number)]
+    accounts = list(Account.objects.filter(gateway__startswith=gateway).order_by("pk").values_list("pk", flat=True))
     reasons = list(RefundReason.objects.values_list("pk", flat=True))
     agents = list(User.objects.filter(groups__name="Agents").values_list("pk", flat=True))
     told = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from django.db import Error, transaction
+from django.db import Error, IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -119,6 +119,13 @@ def _verified(account: Account, wire: Wire) -> Gateway:
 
 
 def _heard(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
+    try:
+        return _keep_and_apply(account, gateway, wire)
+    except IntegrityError:  # its twin came at the same moment; this one was rolled back, and meets the other now
+        return _keep_and_apply(account, gateway, wire)
+
+
+def _keep_and_apply(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
     """Keep, deduplicate and apply in one transaction; a repeat of what was read is answered as the first one was."""
     with transaction.atomic():
         delivery, is_new = _keep(account, wire)
@@ -140,13 +147,15 @@ def _heard(account: Account, gateway: Gateway, wire: Wire) -> HttpResponse:
 
 
 def _keep(account: Account, wire: Wire) -> tuple[Delivery, bool]:
-    """The delivery as a row, and whether it is the first with this body."""
-    return Delivery.objects.select_for_update().get_or_create(
+    """The delivery as a row, and whether it is the first with this body. Raises IntegrityError for one of two twins."""
+    digest = hashlib.sha256(wire.body).hexdigest()
+    if known := Delivery.objects.select_for_update().filter(account=account, digest=digest).first():
+        return known, False
+    first = Delivery.objects.create(
         account=account,
-        digest=hashlib.sha256(wire.body).hexdigest(),
-        defaults={
-            "received_at": timezone.now(),
-            "headers": {name: masked(wire.headers[name]) for name in KEPT_HEADERS if name in wire.headers},
-            "body": masked(wire.body.decode(errors="backslashreplace").replace("\0", "\\x00")),
-        },
+        digest=digest,
+        received_at=timezone.now(),
+        headers={name: masked(wire.headers[name]) for name in KEPT_HEADERS if name in wire.headers},
+        body=masked(wire.body.decode(errors="backslashreplace").replace("\0", "\\x00")),
     )
+    return first, True

@@ -41,7 +41,7 @@ def hear_delivery(delivery: Delivery, said: list[RefundUpdate | Nudge], *, is_be
         delivery.result, delivery.why = Delivery.Result.IGNORED, "It is not about a refund."
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
     """A believed word about one refund: recorded at once, and confirmed by a look-up."""
     refund = _refund_of(delivery.account, update)
@@ -54,7 +54,7 @@ def hear_webhook(delivery: Delivery, update: RefundUpdate) -> Verdict:
     return (Delivery.Result.APPLIED if moved else Delivery.Result.EVIDENCE), event.text[:300], refund
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def hear_knock(delivery: Delivery, item: Nudge | RefundUpdate) -> Verdict:
     """Their words are not believed: the refunds it may be about are asked about soon, or else the payment is."""
     result, why, refund = _ask_soon(delivery.account, item)

@@ -28,7 +28,7 @@ LONGEST_CODE = 60
 PASSING = frozenset({NO_WORD, NOT_REACHED})  # cleared by the next good word; every other call for a person stays
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def record_update(refund_id: int, update: RefundUpdate, mouth: Mouth, attempt: Attempt | None = None) -> Event | None:
     """Hear one update. Returns the journal line it led to, or None when it told us nothing new."""
     refund = locked(refund_id)
