@@ -34,12 +34,15 @@ FROM (SELECT n, now() - (%(last)s - n) * interval '1 day' / %(a_day)s AS at
       FROM generate_series(%(first)s, %(last)s) AS n) AS days
 """
 REFUNDS = """
-INSERT INTO refunds_refund (id, key, payment_id, account_id, source, amount, reason_id, reason_word, public_note, ticket,
-    internal_note, approvals_needed, status, version, revision, needs_attention, may_not_be_sent, requested_by_id,
-    requested_at, approved_at, sent_at, final_at, reference, details, identifiers, to_confirm, ask_at, asks, fence,
+INSERT INTO refunds_refund (id, key, payment_id, account_id, source, amount, reason_id, reason_word, public_note,
+    ticket, internal_note, approvals_needed, status, version, revision, needs_attention, may_not_be_sent,
+    requested_by_id, requested_at, approved_at, sent_at, final_at, reference, details, identifiers, to_confirm,
+    ask_at, asks, fence,
     exclusive)
-SELECT n, gen_random_uuid(), n, (%(accounts)s::bigint[])[1 + n %% %(n_accounts)s], 'house', 1000 + n %% 4000,
-    (%(reasons)s::bigint[])[1 + n %% %(n_reasons)s], '', 'Goods returned', 'T-' || n, 'A note for colleagues, as people write them.',
+SELECT n, ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, n,
+    (%(accounts)s::bigint[])[1 + n %% %(n_accounts)s], 'house', 1000 + n %% 4000,
+    (%(reasons)s::bigint[])[1 + n %% %(n_reasons)s], '', 'Goods returned', 'T-' || n,
+    'A note for colleagues, as people write them.',
     1, status, %(lines)s, 1, '', false, (%(agents)s::bigint[])[1 + n %% %(n_agents)s], at,
     CASE WHEN status IN ('requested', 'returned') THEN NULL ELSE at + interval '2 hours' END,
     CASE WHEN status IN ('requested', 'returned', 'approved') THEN NULL ELSE at + interval '2 hours 1 second' END,
@@ -71,7 +74,8 @@ FROM (SELECT n, now() - (%(last)s - n) * interval '1 day' / %(a_day)s AS at
 """
 DELIVERIES = """
 INSERT INTO refunds_delivery (account_id, refund_id, received_at, headers, body, digest, result, why)
-SELECT (%(accounts)s::bigint[])[1 + n %% %(n_accounts)s], n, now() - (%(last)s - n) * interval '1 day' / %(a_day)s, '{}',
+SELECT (%(accounts)s::bigint[])[1 + n %% %(n_accounts)s], n,
+    now() - (%(last)s - n) * interval '1 day' / %(a_day)s, '{}',
     '{"id": "re-' || n || '", "status": "succeeded"}', md5(n::text) || md5('d' || n), 'applied', ''
 FROM generate_series(%(first)s, %(last)s) AS n
 """
