@@ -112,7 +112,7 @@ def _add_people() -> None:
 
 def _take_in_sample() -> list[str]:
     with SAMPLE.open("rb") as file:
-        rows = _up_to_date(read_rows(file), timezone.now())
+        rows = _up_to_date(list(read_rows(file)), timezone.now())
     open_accounts = set(_playgrounds().values_list("slug", flat=True))
     ready = [row for row in rows if isinstance(row, BadRow) or row.account in open_accounts]
     tally = take_in(ready, by=None)

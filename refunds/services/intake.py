@@ -105,6 +105,7 @@ def take_in(
     tally, sift, n_rows = Tally(), _Sift(by), 0
     for chunk in _chunks(rows):
         _write(sift.new_ones(chunk, tally), actor, tally)
+        sift.seen.clear()  # they are in the database now: memory stays flat however long the file is
         n_rows += len(chunk)
         progress(n_rows)
     _mark_disputed(actor, tally)

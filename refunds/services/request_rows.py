@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 
 from django.utils.translation import gettext as _
 
@@ -45,7 +46,7 @@ def read_request_rows(content: bytes) -> list[RequestRow | BadRow]:
     """Every line but the blank ones, good or bad. Raises BadInput when the file as a whole is not what we read."""
     if content.startswith(OLD_EXCEL):
         raise BadInput(_("This workbook is of an old format, or has a password. Save it as XLSX without one."))
-    lines = workbook_lines(content) if is_workbook(content) else csv_lines(content)
+    lines = workbook_lines(content) if is_workbook(content) else csv_lines(BytesIO(content))
     names = [name.strip().lower() for name in header_of(lines, COLUMNS)]
     _demand_columns(names)
     rows = list(_rows(names, lines))

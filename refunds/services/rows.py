@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import _csv
+import codecs
 import csv
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from django.utils.translation import gettext as _
 
 from refunds.errors import BadInput
 
+PIECE = 1 << 20  # bytes that are read at once
 LONGEST_LINE = 4000  # characters; the longest honest row has some 900
 
 Line = tuple[int, list[str]]  # where it stands, and its fields
@@ -47,18 +48,22 @@ class BadRow:
 COLUMNS = tuple(column.name for column in fields(PaymentRow) if column.name != "line")
 
 
-def read_rows(file: BinaryIO) -> list[PaymentRow | BadRow]:
-    """Every line but the blank ones, good or bad. Raises BadInput when the file as a whole is not what we read."""
-    lines = csv_lines(file.read())
+def read_rows(file: BinaryIO) -> Iterator[PaymentRow | BadRow]:
+    """Every line but the blank ones, good or bad, one by one however long the file is.
+
+    Raises BadInput at once when the file as a whole is not what we read. It stays open until the last row is read.
+    """
+    lines = csv_lines(file)
     names = header_of(lines, COLUMNS)
     _demand_columns(names)
-    return [line if isinstance(line, BadRow) else _row(names, *line) for line in lines]
+    return (line if isinstance(line, BadRow) else _row(names, *line) for line in lines)
 
 
-def csv_lines(content: bytes) -> Iterator[Line | BadRow]:
-    """Every line but the blank ones. Raises BadInput for what is not UTF-8."""
-    text = list(io.StringIO(_text(content), newline=""))
-    return _lines(csv.reader(text, strict=True), text)
+def csv_lines(file: BinaryIO) -> Iterator[Line | BadRow]:
+    """Every line but the blank ones, one by one. Raises BadInput at once for what is not UTF-8."""
+    _demand_utf8(file)
+    file.seek(0)
+    return _lines(_text(file))
 
 
 def header_of(lines: Iterator[Line | BadRow], columns: Iterable[str]) -> list[str]:
@@ -80,31 +85,59 @@ def header_of(lines: Iterator[Line | BadRow], columns: Iterable[str]) -> list[st
     return names
 
 
-def _text(content: bytes) -> str:
+def _text(file: BinaryIO) -> Iterator[str]:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as trouble:
-        line = content.count(b"\n", 0, trouble.start) + 1
-        raise BadInput(
-            _("The file is not UTF-8 text: line %(line)s cannot be read. Save it as CSV UTF-8.") % {"line": line}
-        ) from None
+        yield from text
+    finally:
+        if not file.closed:
+            text.detach()  # whoever has opened it closes it
 
 
-def _lines(reader: _csv.Reader, text: list[str]) -> Iterator[Line | BadRow]:
+def _demand_utf8(file: BinaryIO) -> None:
+    decoder, line = codecs.getincrementaldecoder("utf-8-sig")(), 1
+    while piece := file.read(PIECE):
+        try:
+            decoder.decode(piece)
+        except UnicodeDecodeError as trouble:
+            read_until = trouble.start - len(trouble.object) + len(piece)  # the decoder may begin in the piece before
+            _refuse(line + piece.count(b"\n", 0, max(read_until, 0)))
+        line += piece.count(b"\n")
+    if decoder.getstate()[0]:
+        _refuse(line)
+
+
+def _refuse(line: int) -> NoReturn:
+    raise BadInput(
+        _("The file is not UTF-8 text: line %(line)s cannot be read. Save it as CSV UTF-8.") % {"line": line}
+    )
+
+
+def _lines(text: Iterable[str]) -> Iterator[Line | BadRow]:
     """The line number and the fields of each record; a record that breaks the rules of CSV is a bad row."""
+    said: list[str] = []
+    reader = csv.reader(_kept(text, said), strict=True)
     while True:
         first = reader.line_num + 1
+        said.clear()
         try:
             record = next(reader)
         except StopIteration:
             return
         except csv.Error as trouble:
-            yield BadRow(first, _broken(str(trouble), first, reader.line_num), tuple(text[first - 1 : reader.line_num]))
+            yield BadRow(first, _broken(str(trouble), first, reader.line_num), tuple(said))
             continue
         if reader.line_num > first:
             yield BadRow(first, _broken(_("a field goes over several lines"), first, reader.line_num), tuple(record))
         elif record:
             yield first, record
+
+
+def _kept(text: Iterable[str], said: list[str]) -> Iterator[str]:
+    """The lines, each also put down in `said`: a record that cannot be read is shown as it stood there."""
+    for line in text:
+        said.append(line)
+        yield line
 
 
 def _broken(trouble: str, first: int, last: int) -> str:

@@ -80,7 +80,7 @@ def test_a_file_is_read_with_its_line_numbers() -> None:
 
 
 def test_columns_may_stand_in_any_order_and_a_byte_order_mark_is_no_part_of_the_first() -> None:
-    assert read_rows(file_of({}, columns=COLUMNS[::-1], start=b"\xef\xbb\xbf")) == [row()]
+    assert list(read_rows(file_of({}, columns=COLUMNS[::-1], start=b"\xef\xbb\xbf"))) == [row()]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,25 @@ def test_an_empty_file_says_what_it_should_hold() -> None:
 def test_a_file_that_is_not_utf_8_is_refused_with_its_line(content: bytes) -> None:
     with pytest.raises(BadInput, match="not UTF-8 text: line 2"):
         read_rows(io.BytesIO(file_of().getvalue() + content))
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_the_line_is_right_wherever_the_file_is_cut_into_pieces(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refunds.services.rows.PIECE", cut)
+    good = file_of({}, {"payment_reference": "pay-Ł€😀"}).getvalue()
+    assert [row.line for row in read_rows(io.BytesIO(good))] == [2, 3]
+    for wrong in (b"x\xe2\x82", b"x\xffy\n\n\n", b"\xe2\x82x\n"):
+        with pytest.raises(BadInput, match="not UTF-8 text: line 4 "):
+            read_rows(io.BytesIO(good + wrong))
+
+
+def test_rows_are_read_one_by_one_and_the_file_stays_open() -> None:
+    file = file_of({}, *({"payment_reference": f"pay-{n}"} for n in range(5000)))
+    found = read_rows(file)
+    assert next(found) == row()
+    assert file.tell() < len(file.getvalue()) / 2
+    assert len(list(found)) == 5000
+    assert not file.closed
 
 
 @pytest.mark.parametrize(

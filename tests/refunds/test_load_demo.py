@@ -36,7 +36,7 @@ def debug(settings: Any) -> None:
 @pytest.fixture
 def sample() -> list[PaymentRow]:
     with demo.SAMPLE.open("rb") as file:
-        return read_rows(file)
+        return list(read_rows(file))
 
 
 def test_the_demo_stays_out_of_a_real_house() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from refunds.errors import BadInput
-from refunds.services.intake import BadRow, PaymentRow, Tally, read_rows, take_in
+from refunds.services.intake import Tally, read_rows, take_in
 
 WIDTH = 40
 
@@ -20,19 +21,18 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, help="the CSV file; docs/importing-payments.md names its columns")
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
-        rows = read(file)
-        tally = take_in(rows, by=None, progress=lambda n_done: self.show(n_done, len(rows)))
+        try:
+            with file.open("rb") as content:
+                bar = Bar(self, content, file.stat().st_size)
+                tally = take_in(read_rows(content), by=None, progress=bar.show)
+                bar.end()
+        except OSError as trouble:
+            raise CommandError(f"{file} cannot be read: {trouble.strerror}.") from trouble
+        except BadInput as trouble:
+            raise CommandError(f"{file}: {trouble}") from trouble
         self.tell(tally)
         if tally.bad:
             raise CommandError(f"Rows that were not taken in: {len(tally.bad)}.")
-
-    def show(self, n_done: int, n_rows: int) -> None:
-        """A bar that stays on its line; only where a person looks on."""
-        if self.stdout.isatty():
-            filled = WIDTH * n_done // n_rows
-            bar = "█" * filled + "·" * (WIDTH - filled)
-            self.stdout.write(f"\r{bar} {n_done} of {n_rows}", ending="\n" if n_done == n_rows else "")
-            self.stdout.flush()
 
     def tell(self, tally: Tally) -> None:
         totals = ", ".join(f"{money} {money.currency}" for money in tally.money)
@@ -44,11 +44,22 @@ class Command(BaseCommand):
             self.stdout.write(f"line {bad.line}: {bad.reason}")
 
 
-def read(file: Path) -> list[PaymentRow | BadRow]:
-    try:
-        with file.open("rb") as content:
-            return read_rows(content)
-    except OSError as trouble:
-        raise CommandError(f"{file} cannot be read: {trouble.strerror}.") from trouble
-    except BadInput as trouble:
-        raise CommandError(f"{file}: {trouble}") from trouble
+class Bar:
+    """A bar that stays on its line, by how much of the file is read; only where a person looks on."""
+
+    def __init__(self, command: BaseCommand, file: BinaryIO, size: int) -> None:
+        self.out, self.file, self.size = command.stdout, file, size
+        self.began = time.monotonic()
+        self.is_seen = command.stdout.isatty()
+
+    def show(self, n_rows: int) -> None:
+        if self.is_seen:
+            share = min(self.file.tell() / self.size, 1)
+            bar = "█" * int(WIDTH * share) + "·" * (WIDTH - int(WIDTH * share))
+            speed = n_rows / max(time.monotonic() - self.began, 0.001)
+            self.out.write(f"\r{bar} {share:4.0%}  {n_rows:,} rows, {speed:,.0f} a second ", ending="")
+            self.out.flush()
+
+    def end(self) -> None:
+        if self.is_seen:
+            self.out.write("")
