@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -54,6 +56,10 @@ class Databases:
             line.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.of(name)
 
+    def version(self) -> str:
+        with psycopg.connect(self.url) as line:
+            return str(line.execute("SHOW server_version").fetchone()[0]).split()[0]  # type: ignore[index]
+
     def drop(self, name: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as line:
             line.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
@@ -78,6 +84,11 @@ def do(environment: dict[str, str], *command: str) -> str:
     """Run a module of ours, or a command of manage.py, and give back what it printed."""
     found = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
     return found.stdout.decode()
+
+
+def told(environment: dict[str, str], module: str, *words: str) -> Any:
+    """What a module of ours has to say, as JSON on its last line."""
+    return json.loads(do(environment, "-m", module, *words).splitlines()[-1])
 
 
 def free_port() -> int:

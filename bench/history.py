@@ -89,15 +89,15 @@ def people() -> None:
             user.groups.add(Group.objects.get(name=group))
 
 
-def write(n_refunds: int, opened: Mapping[str, int] = OPEN, gateway: str = "") -> None:
+def write(n_refunds: int, opened: Mapping[str, int] = OPEN, account: str = "") -> None:
     """An empty database becomes one with so many refunds, ten journal lines each; the newest are `opened`.
 
-    Of all accounts, or of one gateway's.
+    Of all accounts, or of those whose name begins so.
     """
     call_command("sync_accounts", verbosity=0)
     people()
     statuses = [status for status, number in opened.items() for _ in range(number)]
-    accounts = list(Account.objects.filter(gateway__startswith=gateway).order_by("pk").values_list("pk", flat=True))
+    accounts = list(Account.objects.filter(slug__startswith=account).order_by("pk").values_list("pk", flat=True))
     reasons = list(RefundReason.objects.values_list("pk", flat=True))
     agents = list(User.objects.filter(groups__name="Agents").values_list("pk", flat=True))
     told = {

@@ -24,9 +24,9 @@ HISTORY = 20_000
 NUMBER = 10_001  # of the refund whose webhook pgbench repeats
 
 
-def run() -> dict[str, Any]:
+def run(server: ground.Databases) -> dict[str, Any]:
     n_letters = WARM + ROUNDS * EACH
-    with ground.databases() as server, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         environment = ground.site(server.make("bench_ingest"))
         file = Path(folder) / "letters.jsonl"
         ground.do(environment, "-m", "bench.ingest", str(file), str(n_letters))
@@ -155,7 +155,7 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
-    history.write(HISTORY, {"processing": int(sys.argv[2])}, "payerly")
+    history.write(HISTORY, {"processing": int(sys.argv[2])}, "payerly-eu")
     if sys.argv[1] != "--fill":
         with Path(sys.argv[1]).open("w") as file:
             for headers, body in letters.succeeded(int(sys.argv[2]), letters.pinned_key()):
