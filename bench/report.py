@@ -53,7 +53,7 @@ def sending(found: dict[str, Any]) -> list[str]:
     head = ("", "refunds per second", "of threads / latency", "MB", "CPU ms per refund")
     rows = [
         (
-            f"{case['database']}, {case['processes']} × {case['threads']} threads",
+            f"{case['database']}, {case['processes']} of {case['threads']} threads",
             f"{case['per_second']:.1f}",
             f"{case['of_the_limit']:.0%}",
             f"{case['memory_mb']:.0f}",
@@ -86,7 +86,8 @@ def plans(found: dict[str, Any]) -> str:
     told = [
         "# How the pages are answered",
         "",
-        f"Written by `make bench`: the two slowest questions of each page at {found['sizes'][-1]:,} refunds, as PostgreSQL carried them out.",
+        f"Written by `make bench`: the two slowest questions of each page at {found['sizes'][-1]:,} refunds, as they were",
+        "carried out by PostgreSQL.",
         "What to look for: an index in each, and `rows=` that stay small.",
     ]
     for name, of_page in found["plans"].items():
