@@ -65,7 +65,7 @@ class Memory:
 
 def _import(server: ground.Databases) -> dict[str, float]:
     environment = ground.site(server.make("bench_import"))
-    for command in (["migrate", "--verbosity", "0"], ["sync_accounts"]):
+    for command in (["migrate", "--verbosity", "0"], ["createcachetable"], ["sync_accounts"]):
         ground.do(environment, "manage.py", *command)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "payments.csv"

@@ -38,6 +38,7 @@ SITE = {
     "PAYERLY_US_URL": "http://127.0.0.1:9/payerly/v1",
     "PAYERLY_US_TOKEN": "token-for-the-bench-9876543210",
     "LOG_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
 }
 
 

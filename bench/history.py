@@ -67,17 +67,16 @@ FROM generate_series(%(first)s, %(last)s) AS n, generate_series(1, %(lines)s) AS
 ATTEMPTS = """
 INSERT INTO refunds_attempt (refund_id, kind, fence, "order", body_digest, before, outcome, said, exchanges, started_at,
     finished_at)
-SELECT n, 'send', 1, '{"key": "k", "amount": "12.00"}', md5(n::text), '{}', 'answered', 'processing', '[]', at,
-    at + interval '300 ms'
-FROM (SELECT n, now() - (%(last)s - n) * interval '1 day' / %(a_day)s AS at
-      FROM generate_series(%(first)s, %(last)s) AS n) AS rows
+SELECT id, 'send', 1, json_build_object('key', key, 'payment_reference', 'pay-' || id, 'amount', amount,
+    'currency', 'EUR', 'reason', '', 'note', public_note, 'callback_url', ''), md5(id::text), '{}', 'answered',
+    'processing', '[]', sent_at, sent_at + interval '300 ms'
+FROM refunds_refund WHERE sent_at IS NOT NULL ORDER BY id
 """
 DELIVERIES = """
 INSERT INTO refunds_delivery (account_id, refund_id, received_at, headers, body, digest, result, why)
-SELECT (%(accounts)s::bigint[])[1 + n %% %(n_accounts)s], n,
-    now() - (%(last)s - n) * interval '1 day' / %(a_day)s, '{}',
-    '{"id": "re-' || n || '", "status": "succeeded"}', md5(n::text) || md5('d' || n), 'applied', ''
-FROM generate_series(%(first)s, %(last)s) AS n
+SELECT account_id, id, final_at, '{}', '{"id": "re-' || id || '", "status": "succeeded"}',
+    md5(id::text) || md5('d' || id), 'applied', ''
+FROM refunds_refund WHERE final_at IS NOT NULL ORDER BY id
 """
 
 

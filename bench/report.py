@@ -86,8 +86,8 @@ def plans(found: dict[str, Any]) -> str:
     told = [
         "# How the pages are answered",
         "",
-        f"Written by `make bench`: the two slowest questions of each page at {found['sizes'][-1]:,} refunds, as they were",
-        "carried out by PostgreSQL.",
+        f"Written by `make bench`: the two slowest questions of each page at {found['sizes'][-1]:,} refunds, and how",
+        "PostgreSQL carried them out.",
         "What to look for: an index in each, and `rows=` that stay small.",
     ]
     for name, of_page in found["plans"].items():

@@ -75,7 +75,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 def shown(key: str, body: bytes) -> dict[str, Any]:
     asked = json.loads(body) if body else {}
-    about = {"refundId": key, "paymentId": asked.get("paymentId", ""), "txnId": f"tx{key[:8]}"}
+    about = {"refundId": key, "paymentId": asked.get("paymentId", ""), "txnId": f"tx{key[-12:]}"}
     status = {"value": "PENDING", "description": "", "changedAt": "2026-11-01T12:00:00Z"}
     return {"type": "REFUND", "object": {**about, "amount": asked.get("amount"), "status": status}}
 
