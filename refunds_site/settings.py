@@ -212,15 +212,15 @@ CONTENT_SECURITY_POLICY = {
 # --- Static files by whitenoise: from STATIC_ROOT once collected, else straight from the packages (demo, tests) ---
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / ENV.str("STATIC_ROOT", default="staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "refunds_site.static.Hashed"},
 }
 WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.is_dir()
 WHITENOISE_AUTOREFRESH = DEBUG
-WHITENOISE_MAX_AGE = 0 if DEBUG else 600
+WHITENOISE_MAX_AGE = 0 if DEBUG else 600  # of plain names; those with a hash are kept for ten years
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 # --- Evidence of declarations: outside of everything that a web server hands out ---
