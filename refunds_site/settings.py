@@ -105,6 +105,8 @@ TEMPLATES = [
 
 DATABASE = ENV.db_url("DATABASE_URL", default="sqlite:///var/refunds.sqlite3")
 DATABASE.setdefault("OPTIONS", {})
+WEB_THREADS = ENV.int("WEB_THREADS", default=4)  # of each process of the web server
+WORKER_THREADS = ENV.int("WORKER_THREADS", default=8)  # jobs at the same time; the poller and the clock come on top
 DATABASE_WAIT_SECONDS = ENV.int("DATABASE_WAIT_SECONDS", default=20)  # for another writer, or a free connection
 if DATABASE["ENGINE"].endswith("sqlite3"):
     if DATABASE["NAME"] != ":memory:":
@@ -117,11 +119,11 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
         **DATABASE["OPTIONS"],
     }
-elif pool_size := ENV.int("DATABASE_POOL", default=0):
+elif pool_size := ENV.int("DATABASE_POOL", default=max(WEB_THREADS, WORKER_THREADS + 2)):
     DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": DATABASE_WAIT_SECONDS}
 if "pool" not in DATABASE["OPTIONS"]:
     DATABASE.setdefault("CONN_MAX_AGE", ENV.int("CONN_MAX_AGE", default=60))
-    DATABASE["CONN_HEALTH_CHECKS"] = True
+DATABASE["CONN_HEALTH_CHECKS"] = True  # after a restart of the database, nobody is handed a dead connection
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
