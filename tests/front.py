@@ -197,4 +197,4 @@ def front(process_environment: dict[str, str], tmp_path: Path) -> Iterator[Front
         yield made
     finally:
         made.stop()
-        print(made.log())  # shown when the test fails
+        print(made.log()[-20_000:])  # shown when the test fails
