@@ -105,8 +105,6 @@ TEMPLATES = [
 
 DATABASE = ENV.db_url("DATABASE_URL", default="sqlite:///var/refunds.sqlite3")
 DATABASE.setdefault("OPTIONS", {})
-WEB_THREADS = ENV.int("WEB_THREADS", default=4)  # of each process of the web server
-WORKER_THREADS = ENV.int("WORKER_THREADS", default=8)  # jobs at the same time; the poller and the clock come on top
 DATABASE_WAIT_SECONDS = ENV.int("DATABASE_WAIT_SECONDS", default=20)  # for another writer, or a free connection
 if DATABASE["ENGINE"].endswith("sqlite3"):
     if DATABASE["NAME"] != ":memory:":
@@ -119,7 +117,7 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
         **DATABASE["OPTIONS"],
     }
-elif pool_size := ENV.int("DATABASE_POOL", default=max(WEB_THREADS, WORKER_THREADS + 2)):
+elif pool_size := ENV.int("DATABASE_POOL", default=0):
     DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": DATABASE_WAIT_SECONDS}
 if "pool" not in DATABASE["OPTIONS"]:
     DATABASE.setdefault("CONN_MAX_AGE", ENV.int("CONN_MAX_AGE", default=60))
@@ -139,6 +137,7 @@ CACHES = {
 
 # --- Jobs: Django's Tasks API; a row is written in the caller's transaction, services enqueue by on_commit ---
 
+WORKER_THREADS = ENV.int("WORKER_THREADS", default=8)  # jobs at the same time in one worker
 TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_db.DatabaseBackend")}}
 
 # --- Calls to gateways: one call's whole time, and how long a worker's claim on a refund is good for ---

@@ -13,7 +13,6 @@ os.environ.update(
     PAYERLY_EU_URL="http://127.0.0.1:9/payerly/v1",
     PAYERLY_EU_TOKEN="token-for-tests-0123456789",
     LOG_LEVEL="WARNING",
-    DATABASE_POOL="0",  # a pool would outlive the database of a test; tests/test_front.py runs with one
     SECOND_FACTOR="optional",  # most tests log people in without one; those about it demand it
     ACCEPT_OPTIONAL_SECOND_FACTOR="on",
     DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or "sqlite:///:memory:",

@@ -12,9 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import CommandError
+from django.db import connection
 
 from gateways import registry
 from gateways.sandbox import Sandbox
+from refunds.management.commands.worker import check_pool
 from refunds_site import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,21 +81,21 @@ def test_sqlite_waits_its_turn_and_keeps_its_commits():
     assert "synchronous=FULL" in options["init_command"]
 
 
-def test_postgresql_pools_connections_for_all_threads_or_keeps_them_but_never_both():
-    def database(**more: str) -> dict:
-        url = {**PRODUCTION, "DATABASE_URL": "postgresql://u:p@db.example/refunds"}
-        return settings_of("DATABASES", **url, **more)["DATABASES"]["default"]
-
-    def largest(**more: str) -> int:
-        return database(**more)["OPTIONS"]["pool"]["max_size"]
-
-    kept = database(DATABASE_POOL="0")
+def test_postgresql_keeps_connections_or_pools_them_but_never_both():
+    url = {**PRODUCTION, "DATABASE_URL": "postgresql://u:p@db.example/refunds"}
+    kept = settings_of("DATABASES", **url)["DATABASES"]["default"]
     assert (kept["CONN_MAX_AGE"], kept["CONN_HEALTH_CHECKS"]) == (60, True)
     assert "pool" not in kept["OPTIONS"]
-    assert (largest(), largest(WORKER_THREADS="20"), largest(WEB_THREADS="32")) == (10, 22, 32)
-    assert largest(WEB_THREADS="32", DATABASE_POOL="5") == 5
-    assert not database().get("CONN_MAX_AGE")
-    assert database()["CONN_HEALTH_CHECKS"]
+    pooled = settings_of("DATABASES", **url, DATABASE_POOL="5")["DATABASES"]["default"]
+    assert (pooled["OPTIONS"]["pool"]["max_size"], pooled["CONN_HEALTH_CHECKS"]) == (5, True)
+    assert not pooled.get("CONN_MAX_AGE")
+
+
+def test_a_worker_refuses_a_pool_that_its_jobs_would_wait_for(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", {"max_size": 9})
+    check_pool(7)
+    with pytest.raises(CommandError, match="need 10 connections, and the pool has 9"):
+        check_pool(8)
 
 
 def test_weak_passwords_pass_in_the_demo_only():

@@ -52,5 +52,5 @@ def check_pool(threads: int) -> None:
     if pool and pool["max_size"] < threads + 2:
         raise CommandError(
             f"{threads} threads, the poller and the clock need {threads + 2} connections, and the pool has "
-            f"{pool['max_size']}: set WORKER_THREADS={threads} and leave DATABASE_POOL out."
+            f"{pool['max_size']}: set DATABASE_POOL={threads + 2}, or leave it out."
         )
