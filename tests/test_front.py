@@ -107,6 +107,7 @@ def knock_at_other_doors(front: Front) -> None:
     asked = [("/", HOOKS), ("/admin/", HOOKS), ("/static/unfold/css/styles.css", HOOKS), (DOOR, DESK)]
     assert [front.ask("GET", path, host=host).status for path, host in asked] == [404] * 4
     assert [front.ask("GET", path).status for path in ("/metrics", "/readyz", "/healthz")] == [403] * 3
+    assert front.ask("POST", DOOR, host=HOOKS).status == 415
     assert knock(front, b"x" * (64 * 1024 + 1)) == 413
     with pytest.raises(ssl.SSLError):
         front.ask("GET", "/", host="elsewhere.example.com")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import InterfaceError, OperationalError, connections
@@ -14,8 +16,10 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from refunds import jobs, services
+from refunds.models import Refund
 from refunds.worker import KEEP_JOBS, LONGEST_PAUSE, PoolWorker, forget_old_jobs, supervise
-from tests.house import until
+from tests.builders import approved
+from tests.house import House, until
 
 pytestmark = pytest.mark.django_db
 
@@ -67,6 +71,9 @@ class Hands:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.begun, self.let_go = [], threading.Event()
         patch.setattr(services, "take_turn", self._turn)
+        patch.setattr(
+            "refunds.worker.close_old_connections", connections.close_all
+        )  # a test's threads leave none behind
         self.worker = PoolWorker(2, 0.01, "hands")
         self.poller = threading.Thread(target=self._poll)
 
@@ -131,3 +138,28 @@ def test_jobs_that_ended_or_died_long_ago_are_forgotten() -> None:
             made.update(status=status, started_at=began, finished_at=at if status in ("SUCCESSFUL", "FAILED") else None)
     forget_old_jobs()
     assert standing() == {"RUNNING": 1, "SUCCESSFUL": 1, "FAILED": 1, "READY": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_is_told_to_end_finishes_its_calls_and_begins_no_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four threads, twelve refunds, and SIGTERM while the first calls are answered slowly."""
+    refunds = [approved(house.sold("airpay", number=number)) for number in range(1, 13)]
+    answer, calls = house.sandbox.answer, []
+
+    def slowly(request: Any) -> Any:
+        calls.append(request.path)
+        time.sleep(0.6)
+        return answer(request)
+
+    monkeypatch.setattr(house.sandbox, "answer", slowly)
+    worker = house.start_worker()
+    until(lambda: len(calls) >= 4)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert "RUNNING" not in standing()
+    statuses = Counter(Refund.objects.filter(pk__in=[one.pk for one in refunds]).values_list("status", flat=True))
+    assert statuses["processing"] == 4
+    assert statuses["approved"] == 8
+    assert standing()["READY"] >= 8
