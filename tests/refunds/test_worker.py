@@ -160,6 +160,6 @@ def test_a_worker_that_is_told_to_end_finishes_its_calls_and_begins_no_more(
     assert worker.wait(30) == 0
     assert "RUNNING" not in standing()
     statuses = Counter(Refund.objects.filter(pk__in=[one.pk for one in refunds]).values_list("status", flat=True))
-    assert statuses["processing"] == 4
-    assert statuses["approved"] == 8
-    assert standing()["READY"] >= 8
+    assert sorted(statuses) == ["approved", "processing"]  # none is on its way, and none is in doubt
+    assert statuses["processing"] == len(calls)
+    assert standing()["READY"] >= statuses["approved"]
