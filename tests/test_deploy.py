@@ -170,6 +170,33 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def composer() -> list[str]:
+    """The words that call Compose here, the plugin or the older program; none where there is neither."""
+    plugin = subprocess.run(["sh", "-c", "docker compose version"], capture_output=True, check=False)
+    return (
+        ["docker", "compose"]
+        if plugin.returncode == 0
+        else ["docker-compose"]
+        if shutil.which("docker-compose")
+        else []
+    )
+
+
+def test_compose_understands_its_file(tmp_path: Path) -> None:
+    if not (words := composer()):
+        pytest.skip("Compose is missing: compose.yaml was not read by it")
+    shutil.copy(ROOT / "compose.yaml", tmp_path)
+    shutil.copy(ROOT / ".env.example", tmp_path / "production.env")
+    config = [*words, "--file", str(tmp_path / "compose.yaml"), "config"]
+    environment = {**os.environ, "POSTGRES_PASSWORD": "made-up"}
+    done = subprocess.run(config, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    read = yaml.safe_load(done.stdout)["services"]
+    assert read["worker"]["environment"]["DATABASE_URL"] == "postgresql://refunds:made-up@database:5432/refunds"
+    del environment["POSTGRES_PASSWORD"]
+    assert subprocess.run(config, env=environment, capture_output=True, check=False).returncode != 0
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_is_copied_into_the_image_is_enough(process_environment: dict[str, str], tmp_path: Path) -> None:
     """The steps of the Containerfile, in a folder with the copied files alone, with the packages of this machine."""
