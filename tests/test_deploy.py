@@ -197,6 +197,7 @@ def test_compose_understands_its_file(tmp_path: Path) -> None:
     assert subprocess.run(config, env=environment, capture_output=True, check=False).returncode != 0
 
 
+@pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 def test_what_is_copied_into_the_image_is_enough(process_environment: dict[str, str], tmp_path: Path) -> None:
     """The steps of the Containerfile, in a folder with the copied files alone, with the packages of this machine."""
