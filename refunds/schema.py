@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 # Whoever waits for a table's lock makes everybody behind it wait too, so no wait is longer than a slow page.
 MOST_WAITING = "2s"
-TRIES, PAUSE = 20, 3.0  # so that a migration has a minute to find its moment
+TRIES, PAUSE = 20, 3.0  # so that a migration has more than a minute to find its moment
 
 HALF, WHOLE = "half built", "whole"
 ON_POSTGRESQL = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"

@@ -36,13 +36,16 @@ class PoolWorker(Worker):
             worker_id=worker_id,
             excluded_queue_names=[],
         )
-        self.free = threading.Semaphore(threads)
+        self.free = threading.Semaphore(threads - 1)  # one is held for the next job
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
 
     def run_task(self, db_task_result: DBTaskResult) -> None:
-        """Called by the poller with a job it has claimed."""
-        self.free.acquire()
+        """Called by the poller with a job it has claimed; returns once there is a thread for another one.
+
+        So a claimed job is always at work: none waits here while another worker is idle, and a stop loses none.
+        """
         self.pool.submit(self._run_in_thread, db_task_result)
+        self.free.acquire()
 
     def _run_in_thread(self, job: DBTaskResult) -> None:
         try:
@@ -99,5 +102,12 @@ def _tick() -> None:
     if n_found := services.sweep():
         log.info("The sweep found %d due.", n_found)
     history.set_checkpoint()
-    DBTaskResult.objects.finished().filter(finished_at__lt=timezone.now() - KEEP_JOBS).delete()
+    forget_old_jobs()
     services.sweep_notices()  # the last, so that it stands in nobody's way
+
+
+def forget_old_jobs() -> None:
+    """Those that ended a day ago, and those that died with their worker: what they were about came due again."""
+    old = timezone.now() - KEEP_JOBS
+    DBTaskResult.objects.finished().filter(finished_at__lt=old).delete()
+    DBTaskResult.objects.running().filter(started_at__lt=old).delete()

@@ -121,7 +121,7 @@ elif pool_size := ENV.int("DATABASE_POOL", default=0):
     DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": DATABASE_WAIT_SECONDS}
 if "pool" not in DATABASE["OPTIONS"]:
     DATABASE.setdefault("CONN_MAX_AGE", ENV.int("CONN_MAX_AGE", default=60))
-    DATABASE["CONN_HEALTH_CHECKS"] = True
+DATABASE["CONN_HEALTH_CHECKS"] = True  # after a restart of the database, nobody is handed a dead connection
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -137,6 +137,7 @@ CACHES = {
 
 # --- Jobs: Django's Tasks API; a row is written in the caller's transaction, services enqueue by on_commit ---
 
+WORKER_THREADS = ENV.int("WORKER_THREADS", default=8)  # jobs at the same time in one worker
 TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_db.DatabaseBackend")}}
 
 # --- Calls to gateways: one call's whole time, and how long a worker's claim on a refund is good for ---
@@ -212,15 +213,15 @@ CONTENT_SECURITY_POLICY = {
 # --- Static files by whitenoise: from STATIC_ROOT once collected, else straight from the packages (demo, tests) ---
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / ENV.str("STATIC_ROOT", default="staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "refunds_site.static.Hashed"},
 }
 WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.is_dir()
 WHITENOISE_AUTOREFRESH = DEBUG
-WHITENOISE_MAX_AGE = 0 if DEBUG else 600
+WHITENOISE_MAX_AGE = 0 if DEBUG else 600  # of plain names; those with a hash are kept for ten years
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 # --- Evidence of declarations: outside of everything that a web server hands out ---

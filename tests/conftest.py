@@ -15,7 +15,7 @@ from django.conf import settings
 from gateways.http import HttpClient
 from tests import chromium
 
-pytest_plugins = ["tests.house", "tests.promises"]
+pytest_plugins = ["tests.house", "tests.front", "tests.promises"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import CommandError
+from django.db import connection
 
 from gateways import registry
 from gateways.sandbox import Sandbox
+from refunds.management.commands.worker import check_pool
 from refunds_site import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,11 +84,18 @@ def test_sqlite_waits_its_turn_and_keeps_its_commits():
 def test_postgresql_keeps_connections_or_pools_them_but_never_both():
     url = {**PRODUCTION, "DATABASE_URL": "postgresql://u:p@db.example/refunds"}
     kept = settings_of("DATABASES", **url)["DATABASES"]["default"]
-    assert kept["CONN_MAX_AGE"] == 60
+    assert (kept["CONN_MAX_AGE"], kept["CONN_HEALTH_CHECKS"]) == (60, True)
     assert "pool" not in kept["OPTIONS"]
     pooled = settings_of("DATABASES", **url, DATABASE_POOL="5")["DATABASES"]["default"]
-    assert pooled["OPTIONS"]["pool"]["max_size"] == 5
+    assert (pooled["OPTIONS"]["pool"]["max_size"], pooled["CONN_HEALTH_CHECKS"]) == (5, True)
     assert not pooled.get("CONN_MAX_AGE")
+
+
+def test_a_worker_refuses_a_pool_that_its_jobs_would_wait_for(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", {"max_size": 9})
+    check_pool(7)
+    with pytest.raises(CommandError, match="need 10 connections, and the pool has 9"):
+        check_pool(8)
 
 
 def test_weak_passwords_pass_in_the_demo_only():

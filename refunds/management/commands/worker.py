@@ -7,7 +7,9 @@ import threading
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 from django.utils.crypto import get_random_string
 
 from refunds.worker import PoolWorker, run_clock, supervise
@@ -17,11 +19,14 @@ class Command(BaseCommand):
     help = "Send and settle refunds: one poller, a pool of threads and a clock."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--threads", type=int, default=8, help="jobs done at the same time (default 8)")
+        parser.add_argument(
+            "--threads", type=int, default=settings.WORKER_THREADS, help="jobs done at the same time (WORKER_THREADS)"
+        )
         parser.add_argument("--interval", type=float, default=0.2, help="seconds between looks for jobs (default 0.2)")
         parser.add_argument("--sweep", type=float, default=60.0, help="seconds between sweeps (default 60)")
 
     def handle(self, *, threads: int, interval: float, sweep: float, **options: Any) -> None:
+        check_pool(threads)
         self.check(databases=["default"])
         stopped = threading.Event()
         worker = PoolWorker(threads, interval, worker_id=get_random_string(32))
@@ -39,3 +44,13 @@ class Command(BaseCommand):
         supervise(worker.run, stopped)
         worker.finish()
         self.stdout.write("Worker ended; no job was left half done.")
+
+
+def check_pool(threads: int) -> None:
+    """Raises CommandError where jobs would wait for a connection while others are out on a call with theirs."""
+    pool = connection.settings_dict["OPTIONS"].get("pool")
+    if pool and pool["max_size"] < threads + 2:
+        raise CommandError(
+            f"{threads} threads, the poller and the clock need {threads + 2} connections, and the pool has "
+            f"{pool['max_size']}: set DATABASE_POOL={threads + 2}, or leave it out."
+        )
