@@ -24,6 +24,8 @@ SHORTEST_SECRET = 8  # a shorter one would star out half of the log
 SECRET_NAME = re.compile(
     "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE", re.IGNORECASE
 )
+# What a line may say beside its message, so that one search finds a refund from the click to the webhook.
+BESIDE = ("origin", "refund", "account", "kind", "outcome", "host", "seconds")
 SPACES = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}")  # amounts are written with them
 
 
@@ -96,6 +98,7 @@ class Json(logging.Formatter):
             "act": getattr(record, "act", "-"),
             "message": without_secrets(record.getMessage()),
         }
+        told |= {name: without_secrets(str(text)) for name in BESIDE if (text := getattr(record, name, ""))}
         told = {name: plain(text) for name, text in told.items()}
         if trouble := traceback_of(self, record):
             told["exception"] = "\n".join(plain(line) for line in without_secrets(trouble).split("\n"))
