@@ -27,7 +27,7 @@ def close(attempt: Attempt, gateway: Gateway, outcome: str, said: str) -> None:
         exchanges=[_plain(exchange) for exchange in gateway.http.exchanges],
     )
     refund, seconds = attempt.refund, f"{(now - attempt.started_at).total_seconds():.3f}"
-    told = f"{refund} {attempt.get_kind_display()} to {refund.account}: {outcome} after {seconds} s"
+    told = f"{refund} {attempt.kind} at {refund.account}: {outcome} after {seconds} s"
     about = {"refund": refund.number, "account": refund.account.slug, "kind": attempt.kind, "outcome": str(outcome)}
     transaction.on_commit(lambda: log.info("%s", told, extra={**about, "seconds": seconds}), robust=True)
 

@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, stop)
-        clock = threading.Thread(target=run_clock, args=(sweep, stopped), name="clock", daemon=True)
+        clock = threading.Thread(target=run_clock, args=(sweep, stopped, worker.sign), name="clock", daemon=True)
         clock.start()
         self.stdout.write(f"Worker ready: {threads} threads, a sweep every {sweep:g} s. Ctrl-C ends it.")
         self.stdout.flush()
