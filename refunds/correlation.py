@@ -6,7 +6,7 @@ A job also knows its origin, the act from which it follows, over however many jo
 from __future__ import annotations
 
 import logging
-import uuid
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -38,7 +38,7 @@ def act(follows: str = "") -> Iterator[str]:
     if _act.get():
         yield _act.get()
         return
-    tokens = _act.set(uuid.uuid4().hex), _origin.set(follows)
+    tokens = _act.set(secrets.token_hex(16)), _origin.set(follows)
     try:
         yield _act.get()
     finally:

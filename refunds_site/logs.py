@@ -22,7 +22,8 @@ MASK = "•••"
 SHORTEST_SECRET = 8  # a shorter one would star out half of the log
 # Any variable with such a word in its name holds something that is nobody's business.
 SECRET_NAME = re.compile(
-    "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE", re.IGNORECASE
+    "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE|DSN|HEADERS",
+    re.IGNORECASE,
 )
 # What a line may say beside its message, so that one search finds a refund from the click to the webhook.
 BESIDE = ("origin", "refund", "account", "kind", "outcome", "host", "seconds")

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.utils.crypto import get_random_string
 
 from refunds.worker import PoolWorker, run_clock, supervise
+from refunds_site import telemetry
 
 
 class Command(BaseCommand):
@@ -23,6 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, threads: int, interval: float, sweep: float, **options: Any) -> None:
         self.check(databases=["default"])
+        telemetry.start()
         stopped = threading.Event()
         worker = PoolWorker(threads, interval, worker_id=get_random_string(32))
 
