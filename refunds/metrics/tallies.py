@@ -21,7 +21,7 @@ from refunds.models import Attempt, Checkpoint, Delivery, Event, Status, Tally, 
 from refunds.models.refund import AT_THE_GATEWAY
 
 MOST_AT_ONCE = 2000  # rows in one transaction
-MOST_TURNS = 50  # transactions in one go; what is left over waits for the next minute
+MOST_TURNS = 20  # transactions in one go; what is left over waits for the next minute
 # PostgreSQL gives numbers out before it shows the rows; by then whoever has a lower number has committed.
 SETTLED = timedelta(seconds=30)
 ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.WITHDRAWN})
