@@ -10,14 +10,16 @@ from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_tasks_db.management.commands import db_worker
 
-from refunds import guards, vitals, worker
+from refunds import guards, history, vitals, worker
 from refunds.metrics import page
-from refunds.models import Event, Refund, WorkerSign
+from refunds.models import Event, Notice, Refund, WorkerSign
 from refunds.signs import Sign
-from tests.builders import ask, make_account, make_sign
+from tests.builders import alice, ask, carol, gina, make_account, make_sign
+from tests.refunds.test_home import reads_all
 from tests.refunds.test_record import standing_in
 
 pytestmark = pytest.mark.django_db
@@ -209,6 +211,21 @@ def test_a_reading_costs_so_many_questions_however_many_accounts(django_assert_n
         page.generate_latest(page._registry())
 
 
+@pytest.mark.once
+def test_a_reading_reads_no_table_of_history_from_end_to_end() -> None:
+    """SQLite says how it finds the rows."""
+    standing_in("unknown")
+    history.set_checkpoint()
+    with CaptureQueriesContext(connection) as asked:
+        page.generate_latest(page._registry())
+    questions = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
+    assert len(questions) > 15
+    for sql in questions:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            assert [row[-1] for row in cursor.fetchall() if reads_all(row[-1])] == [], sql
+
+
 def test_a_database_that_is_away_is_no_error_page() -> None:
     with connection.execute_wrapper(Away()):
         assert known().get("/metrics").status_code == 503
@@ -263,3 +280,29 @@ def test_a_database_that_is_away_costs_a_sign_and_never_the_poller(caplog: Any) 
         sign.poll(0)
         sign.end()
     assert len(caplog.records) == 2
+
+
+# --- What people see of it ---
+
+
+def home_of(who: Any) -> str:
+    client = Client()
+    client.force_login(who)
+    return " ".join(client.get("/admin/").content.decode().split())
+
+
+def test_the_first_page_says_when_no_worker_is_alive_and_when_one_is() -> None:
+    make_account()
+    assert "No worker is alive" in home_of(gina())
+    make_sign(swept_at=timezone.now() - timedelta(minutes=3))
+    assert "1 worker is alive. Last sweep: 3 minutes ago." in home_of(gina())
+    make_sign(polled_at=timezone.now() - timedelta(minutes=3))
+    assert "No worker is alive" in home_of(carol())
+
+
+def test_who_looks_after_accounts_is_told_of_notices_that_could_not_be_sent() -> None:
+    refund = ask()
+    Notice.objects.create(account=refund.account, kind="breaker", made_at=timezone.now(), trouble="refused")
+    assert "1 notice could not be sent" in home_of(gina())
+    assert "could not be sent" not in home_of(alice())
+    assert "refund_desk_notices_given_up 1.0" in known().get("/metrics").content.decode()
