@@ -54,7 +54,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         log.warning("The metrics could not be read: %s", type(trouble).__name__)
         told = None
     if told is None:
-        return HttpResponse(status=503, headers={"Retry-After": "5"})
+        return _an_answer(HttpResponse(status=503, headers={"Retry-After": "5"}))
     return HttpResponse(told, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -62,7 +62,14 @@ def _told(request: HttpRequest, panel: vitals.Panel) -> HttpResponse:
     checks = panel.look()
     is_ok, is_known = all(check.is_ok for check in checks.values()), _has_token(request)
     told = {name: _one(check, is_known) for name, check in checks.items()}
-    return JsonResponse({"status": _word(is_ok), "checks": told}, status=200 if is_ok else 503)
+    response = JsonResponse({"status": _word(is_ok), "checks": told}, status=200 if is_ok else 503)
+    return _an_answer(response)
+
+
+def _an_answer(response: HttpResponse) -> HttpResponse:
+    """A probe's 503 is what was asked for: Django would log it as an error of ours, every few seconds."""
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def _one(check: vitals.Check, is_known: bool) -> str | dict[str, Any]:

@@ -71,6 +71,12 @@ def test_it_is_ready_without_a_worker_but_the_desk_is_not_alive() -> None:
     assert (status, set(told["checks"].values())) == (200, {"ok"})
 
 
+def test_a_desk_that_is_late_is_an_answer_and_no_error_of_ours(caplog: Any) -> None:
+    for _time in range(3):
+        assert said("/statusz")[0] == 503
+    assert caplog.records == []
+
+
 def test_without_its_database_it_is_not_ready_and_says_no_address() -> None:
     with connection.execute_wrapper(Away()):
         assert said("/readyz") == (503, {"status": "late", "checks": {"database": "late"}})
