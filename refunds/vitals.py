@@ -23,6 +23,7 @@ LATEST_POLL = timedelta(minutes=2)
 LATEST_SWEEP = timedelta(minutes=5)
 LATEST_DUE = timedelta(minutes=10)
 LATEST_SEAL = timedelta(minutes=15)
+LONGEST_WAIT, STALE = 1.0, 15.0  # seconds: for another's question, and until its last answer is none
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,20 @@ class Panel:
     last: tuple[float, dict[str, Check]] | None = None
 
     def look(self) -> dict[str, Check]:
-        with self.lock:
-            if self.last is None or time.monotonic() - self.last[0] >= self.kept:
-                self.last = time.monotonic(), self._ask()
+        """Nobody stands in line while a database hangs: they get the last answer as long as that is young."""
+        if self.lock.acquire(timeout=LONGEST_WAIT):
+            try:
+                if self.last is None or self._age() >= self.kept:
+                    self.last = time.monotonic(), self._ask()
+                return self.last[1]
+            finally:
+                self.lock.release()
+        if self.last and self._age() < STALE:
             return self.last[1]
+        return {"database": Check(False, why="no answer yet")}
+
+    def _age(self) -> float:
+        return time.monotonic() - self.last[0] if self.last else 0
 
     def _ask(self) -> dict[str, Check]:
         """What cannot be asked is not well; without a database nothing else is asked."""

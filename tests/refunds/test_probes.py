@@ -139,6 +139,17 @@ def test_asking_again_and_again_costs_one_look(django_assert_num_queries: Any) -
             Client().get("/readyz")
 
 
+def test_nobody_stands_in_line_for_a_database_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vitals, "LONGEST_WAIT", 0.01)
+    with vitals.READY.lock:  # another thread waits for it
+        assert Client().get("/readyz").status_code == 503
+    assert Client().get("/readyz").status_code == 200
+    with vitals.READY.lock:
+        assert Client().get("/readyz").status_code == 200
+        monkeypatch.setattr(vitals, "STALE", 0.0)
+        assert Client().get("/readyz").json()["checks"] == {"database": "late"}
+
+
 def test_a_probe_inside_the_house_is_not_led_to_https(settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     assert [Client().get(f"/{name}").status_code for name in ("healthz", "readyz", "metrics")] == [200, 200, 301]
