@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -17,6 +18,8 @@ from gateways import cards
 from gateways.egress import checked_base_url, is_loopback
 from gateways.errors import Misconfigured, NoAnswer, NotSent
 from gateways.watch import Watch, WatchedAdapter
+
+log = logging.getLogger(__name__)
 
 USER_AGENT = "refund-desk/0.3"
 LONGEST_WAIT = timedelta(minutes=15)
@@ -109,7 +112,8 @@ class HttpClient:
             raise
         finally:
             elapsed = timedelta(seconds=time.monotonic() - started)
-            self.exchanges.append(self._exchange(request, response, accident, started_at, elapsed))
+            self.exchanges.append(exchange := self._exchange(request, response, accident, started_at, elapsed))
+            log.info("%s", summary(exchange), extra={"host": urlsplit(self.base_url).hostname or ""})
 
     def _prepare(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
@@ -190,6 +194,12 @@ class HttpClient:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return cards.masked(text)
+
+
+def summary(call: Exchange) -> str:
+    """One call for the log: its host and never its path, which may name a payment or be a secret."""
+    became = call.status if call.status is not None else call.accident or "cut short"
+    return f"{call.method} at {urlsplit(call.url).hostname}: {became} after {call.elapsed_ms} ms"
 
 
 def stays_at(url: str, home: str, path: str) -> bool:

@@ -1,63 +1,81 @@
-"""The jobs, on Django's Tasks API. Each is a ticket for one moment; a lost, doubled or late one harms nothing."""
+"""The jobs, on Django's Tasks API. Each is a ticket for one moment; a lost, doubled or late one harms nothing.
+
+Each is an act of its own and carries its origin, the act from which it follows, in its arguments.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
+from typing import Any
 
 from django.utils import timezone
 from django_tasks import task
 
 from refunds import correlation
+from refunds.models.refund import number_of
 
 # The services book these jobs, so a job meets the services only when it runs.
 
 
-@task()
+def job(function: Callable[..., None]) -> Any:
+    """A task that is one act."""
+
+    @wraps(function)
+    def run(*arguments: Any, origin: str = "", **named: Any) -> None:
+        with correlation.act(origin), correlation.span(f"job {function.__name__}"):
+            function(*arguments, **named)
+
+    return task()(run)
+
+
+@job
 def turn(refund_id: int, booked_for: str, has_slot: bool = False) -> None:
     from refunds import services
 
-    with correlation.act():
+    with correlation.about(refund=number_of(refund_id)):
         services.take_turn(refund_id, datetime.fromisoformat(booked_for), has_slot=has_slot)
 
 
-@task()
+@job
 def payment_turn(payment_id: int, booked_for: str, has_slot: bool = False) -> None:
     from refunds import services
 
-    with correlation.act():
-        services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for), has_slot=has_slot)
+    services.take_payment_turn(payment_id, datetime.fromisoformat(booked_for), has_slot=has_slot)
 
 
-@task()
+@job
 def batch_turn(batch_id: int, booked_for: str) -> None:
     from refunds import services
 
-    with correlation.act():
-        services.take_batch_turn(batch_id, datetime.fromisoformat(booked_for))
+    services.take_batch_turn(batch_id, datetime.fromisoformat(booked_for))
 
 
-@task()
+@job
 def key_fetch(account_id: int) -> None:
     from refunds import keys
 
-    with correlation.act():
-        keys.fetch_webhook_key(account_id)
+    keys.fetch_webhook_key(account_id)
 
 
-@task()
+@job
 def verification(asked_by: int) -> None:
     from refunds import history
 
-    with correlation.act():
-        history.verify_and_keep(asked_by)
+    history.verify_and_keep(asked_by)
 
 
-@task()
+@job
 def tell(person_id: int | None) -> None:
     from refunds import services
 
-    with correlation.act():
-        services.tell(person_id)
+    services.tell(person_id)
+
+
+def enqueue(ticket: Any, *arguments: Any, **named: Any) -> None:
+    """Put a job in line, with the act from which it follows."""
+    ticket.enqueue(*arguments, **named, origin=correlation.origin())
 
 
 def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
@@ -66,26 +84,26 @@ def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False, has_slo
     `has_slot`: the moment is a slot of its own among the account's calls.
     """
     when = timezone.now() if at_once else booked_for
-    turn.using(run_after=when).enqueue(refund_id, booked_for.isoformat(), has_slot=has_slot)
+    enqueue(turn.using(run_after=when), refund_id, booked_for.isoformat(), has_slot=has_slot)
 
 
 def wake_payment(payment_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
     """The same for a payment's turn."""
     when = timezone.now() if at_once else booked_for
-    payment_turn.using(run_after=when).enqueue(payment_id, booked_for.isoformat(), has_slot=has_slot)
+    enqueue(payment_turn.using(run_after=when), payment_id, booked_for.isoformat(), has_slot=has_slot)
 
 
 def wake_batch(batch_id: int, booked_for: datetime, *, at_once: bool = False) -> None:
     """After everything else: what is to be sent does not wait for a long file."""
     when = timezone.now() if at_once else booked_for
-    batch_turn.using(priority=-10, run_after=when).enqueue(batch_id, booked_for.isoformat())
+    enqueue(batch_turn.using(priority=-10, run_after=when), batch_id, booked_for.isoformat())
 
 
 def wake_key_fetch(account_id: int) -> None:
     """Before everything else: without the key no webhook of the account is let in."""
-    key_fetch.using(priority=10, run_after=timezone.now()).enqueue(account_id)
+    enqueue(key_fetch.using(priority=10, run_after=timezone.now()), account_id)
 
 
 def wake_tell(person_id: int | None) -> None:
     """Have this person, or without one the house's channel, told what is due; after whatever moves money."""
-    tell.using(priority=-10, run_after=timezone.now()).enqueue(person_id)
+    enqueue(tell.using(priority=-10, run_after=timezone.now()), person_id)

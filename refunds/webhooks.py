@@ -141,6 +141,8 @@ def _keep_and_apply(account: Account, gateway: Gateway, wire: Wire) -> HttpRespo
         else:
             services.hear_delivery(delivery, said, is_believed=gateway.can.webhooks is Webhooks.SPEAK)
         delivery.save()
+    about = {"account": account.slug, "refund": delivery.refund.number if delivery.refund else ""}
+    log.info("Delivery %d for %s: %s", delivery.pk, account, delivery.result, extra=about)
     if delivery.result == Delivery.Result.UNREADABLE:
         return HttpResponse(status=400)
     return HttpResponse(gateway.webhook_answer, content_type="application/json")

@@ -15,6 +15,8 @@ from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
 from refunds import history, services
+from refunds.metrics import tallies
+from refunds.signs import Sign
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +38,28 @@ class PoolWorker(Worker):
             worker_id=worker_id,
             excluded_queue_names=[],
         )
+        self.sign = Sign(worker_id, threads)
+        self.at_work: set[object] = set()
         self.free = threading.Semaphore(threads - 1)  # one is held for the next job
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+
+    @property
+    def running(self) -> bool:
+        """The library's loop asks this before each look for jobs, which makes it the poller's own sign of life."""
+        if self._running:
+            self.sign.poll(len(self.at_work))
+        return self._running
+
+    @running.setter
+    def running(self, is_running: bool) -> None:
+        self._running = is_running
 
     def run_task(self, db_task_result: DBTaskResult) -> None:
         """Called by the poller with a job it has claimed; returns once there is a thread for another one.
 
         So a claimed job is always at work: none waits here while another worker is idle, and a stop loses none.
         """
+        self.at_work.add(db_task_result.pk)
         self.pool.submit(self._run_in_thread, db_task_result)
         self.free.acquire()
 
@@ -56,6 +72,7 @@ class PoolWorker(Worker):
             log.exception("A job went wrong")  # it would vanish in the pool
         finally:
             close_old_connections()
+            self.at_work.discard(job.pk)
             self.free.release()
 
     def stop(self) -> None:
@@ -64,6 +81,7 @@ class PoolWorker(Worker):
 
     def finish(self) -> None:
         self.pool.shutdown(wait=True)
+        self.sign.end()
 
 
 def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
@@ -86,24 +104,26 @@ def supervise(work: Callable[[], None], stopped: threading.Event) -> None:
             pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def run_clock(every: float, stopped: threading.Event) -> None:
+def run_clock(every: float, stopped: threading.Event, sign: Sign) -> None:
     """Sweep at once and then every `every` seconds; whoever is alive does it, and doing it twice is harmless."""
     while not stopped.is_set():
         try:
-            supervise(_tick, stopped)
+            supervise(lambda: _tick(sign), stopped)
         except Exception:
             log.exception("A sweep went wrong; the next one tries again")  # the clock must never stand still
         stopped.wait(every)
     connection.close()
 
 
-def _tick() -> None:
+def _tick(sign: Sign) -> None:
     close_old_connections()
     if n_found := services.sweep():
         log.info("The sweep found %d due.", n_found)
+    sign.sweep()
     history.set_checkpoint()
     forget_old_jobs()
-    services.sweep_notices()  # the last, so that it stands in nobody's way
+    services.sweep_notices()  # late, so that it stands in nobody's way
+    tallies.count()
 
 
 def forget_old_jobs() -> None:

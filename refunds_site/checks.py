@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import Error, Tags, register
 
+from refunds_site import telemetry
+
 HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 MOST_ROWS = 1_000_000
+SHORTEST_TOKEN = 16
 LARGEST_NETWORK = 8  # bits that a network of proxies has to fix at least
 
 
@@ -71,3 +74,22 @@ def check_logs_and_exports(**kwargs: Any) -> Iterator[Error]:
         yield Error(f"LOG_FORMAT is {settings.LOG_FORMAT!r}: write json or line.", id="refunds.E044")
     if not 1 <= settings.EXPORT_MOST_ROWS <= MOST_ROWS:
         yield Error(f"Set EXPORT_MOST_ROWS to between 1 and {MOST_ROWS}.", id="refunds.E045")
+
+
+@register(Tags.security)
+def check_watching(**kwargs: Any) -> Iterator[Error]:
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < SHORTEST_TOKEN:
+        yield Error(
+            f"Set METRICS_TOKEN to at least {SHORTEST_TOKEN} random characters, or to nothing.", id="refunds.E046"
+        )
+    for setting in telemetry.NEEDED:
+        if getattr(settings, setting) and (missing := telemetry.missing(setting)):
+            yield Error(
+                f"{setting} is set, but {missing[0]} is not installed: "
+                "run pip install -r requirements-observability.txt.",
+                id="refunds.E047",
+            )
+    if not 0 < settings.TRACES_KEPT <= 1:
+        yield Error("Set TRACES_KEPT to more than 0 and at most 1: of how many traces one is kept.", id="refunds.E048")
+    if urlsplit(settings.SENTRY_DSN).scheme not in ("", "https") and not settings.DEBUG:
+        yield Error("SENTRY_DSN must be an https address: reports do not travel in the clear.", id="refunds.E049")

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import ItemsView
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -17,13 +18,17 @@ from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
 from gateways import cards
+from refunds_site.environment import ENV
 
 MASK = "•••"
 SHORTEST_SECRET = 8  # a shorter one would star out half of the log
 # Any variable with such a word in its name holds something that is nobody's business.
 SECRET_NAME = re.compile(
-    "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE", re.IGNORECASE
+    "SECRET|TOKEN|KEY|PASS|PEM|CREDENTIAL|SIGNATURE|DATABASE_URL|EMAIL_URL|WEBHOOK_URL|API|AUTH|COOKIE|DSN|HEADERS",
+    re.IGNORECASE,
 )
+# What a line may say beside its message, so that one search finds a refund from the click to the webhook.
+BESIDE = ("origin", "refund", "account", "kind", "outcome", "host", "seconds")
 SPACES = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}")  # amounts are written with them
 
 
@@ -56,17 +61,26 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> list[str]:
 
 def _read(name: str, value: str) -> str:
     """NAME_FILE names the file that holds the secret."""
-    return settings.ENV.ENVIRON.get(name.removesuffix("_FILE"), "").strip() if name.endswith("_FILE") else value.strip()
+    return ENV.ENVIRON.get(name.removesuffix("_FILE"), "").strip() if name.endswith("_FILE") else value.strip()
 
 
 def _parts(name: str, url: str) -> set[str]:
-    """Of an address: its password, as it stands there and as it is typed, and the path that opens a channel."""
+    """Of an address: its password, as it stands there and as it is typed, and the path that opens a channel.
+
+    Of headers (name=value, several with commas): what comes last in each value.
+    """
     try:
         parts = urlsplit(url)
         password = parts.password or ""
     except ValueError:
         return set()
-    return {password, unquote(password), parts.path if "WEBHOOK_URL" in name else ""}
+    headers = [part.partition("=")[2].split()[-1:] for part in url.split(",")] if "HEADERS" in name else []
+    return {
+        password,
+        unquote(password),
+        parts.path if "WEBHOOK_URL" in name else "",
+        *(t for one in headers for t in one),
+    }
 
 
 def _forms(secret: str) -> set[str]:
@@ -96,6 +110,7 @@ class Json(logging.Formatter):
             "act": getattr(record, "act", "-"),
             "message": without_secrets(record.getMessage()),
         }
+        told |= {name: without_secrets(str(text)) for name in BESIDE if (text := getattr(record, name, ""))}
         told = {name: plain(text) for name, text in told.items()}
         if trouble := traceback_of(self, record):
             told["exception"] = "\n".join(plain(line) for line in without_secrets(trouble).split("\n"))
@@ -117,7 +132,7 @@ class Stars(SafeExceptionReporterFilter):
             return super().get_post_parameters(request)
         return dict.fromkeys(request.POST, self.cleansed_substitute)
 
-    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> list[tuple[str, Any]]:
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> ItemsView[str, Any]:
         if not self.is_active(request):
-            return list(super().get_traceback_frame_variables(request, tb_frame))
-        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
+            return dict(super().get_traceback_frame_variables(request, tb_frame)).items()
+        return dict.fromkeys(tb_frame.f_locals, self.cleansed_substitute).items()

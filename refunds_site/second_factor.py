@@ -30,6 +30,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from refunds import policy
 from refunds.admin import fresh
+from refunds_site import probes
 from refunds_site.login import dress
 from refunds_site.look import LOGIN_PAGES
 
@@ -82,7 +83,7 @@ class Middleware:
 
     def is_open(self, request: HttpRequest) -> bool:
         name = request.resolver_match.view_name
-        return name in ("admin:logout", "webhook") or name.startswith(LOGIN_PAGES)
+        return name in ("admin:logout", "webhook", *probes.NAMES) or name.startswith(LOGIN_PAGES)
 
 
 class Adapter(DefaultMFAAdapter):

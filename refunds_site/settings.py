@@ -11,6 +11,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from refunds_site.environment import BASE_DIR, DEBUG, ENV
 from refunds_site.login_settings import *  # noqa: F403
 from refunds_site.look import UNFOLD  # noqa: F401  Django reads it from here
+from refunds_site.watch_settings import *  # noqa: F403
 
 # --- The site ---
 
@@ -174,6 +175,8 @@ SETTLE_WITHIN_DAYS = ENV.int("SETTLE_WITHIN_DAYS", default=5)  # from sending to
 
 HTTPS = ENV.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# A probe inside the house speaks plain http, and would take a redirect for health; metrics carry a token, and do not.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|statusz)$"]
 SECURE_HSTS_SECONDS = ENV.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = ENV.bool("HSTS_SUBDOMAINS", default=False)
 SECURE_REFERRER_POLICY = "same-origin"

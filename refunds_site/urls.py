@@ -15,7 +15,7 @@ from refunds.admin.find import find_view
 from refunds.admin.fresh import needed
 from refunds.admin.preferences import preferences
 from refunds.webhooks import receive
-from refunds_site import login_log, second_factor, security, sso_views
+from refunds_site import login_log, probes, second_factor, security, sso_views
 from refunds_site.surface import not_found
 
 login_log.watch()
@@ -71,6 +71,8 @@ own = [
     path("security/codes/new/", needed(recovery_views.generate_recovery_codes), name="mfa_generate_recovery_codes"),
 ]
 
+for_machines = [path(name, getattr(probes, name), name=name) for name in probes.NAMES]
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/autocomplete/", not_found),  # no field of ours asks it, and it knows no scope
@@ -79,6 +81,7 @@ urlpatterns = [
     path("accounts/preferences/", admin.site.admin_view(preferences), name="preferences"),
     path("accounts/", include([*login, *single_sign_on, *again, *own])),
     path("webhooks/<slug:account>/", receive, name="webhook"),
+    *for_machines,
 ]
 
 handler400, handler403, handler404, handler500 = (

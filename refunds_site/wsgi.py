@@ -9,7 +9,10 @@ from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 
+from refunds_site import telemetry
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "refunds_site.settings")
+telemetry.start()
 
 django = get_wsgi_application()
 call_command("check", stdout=StringIO())

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from gateways import registry
-from refunds import services
+from refunds import services, vitals
 from refunds.models import (
     Account,
     Allowance,
@@ -25,6 +25,7 @@ from refunds.models import (
     RefundReason,
     Rule,
     Scope,
+    WorkerSign,
 )
 from refunds.services.intake import FROM_A_FILE
 from refunds.services.journal import write_line
@@ -145,6 +146,14 @@ def make_delivery(account: Account, body: str = "{}") -> Delivery:
     return Delivery.objects.get_or_create(
         account=account, digest=digest, defaults={"body": body, "received_at": timezone.now()}
     )[0]
+
+
+def make_sign(name: str = "w-1", **fields: Any) -> WorkerSign:
+    """A worker that polled and swept just now; whatever was remembered of the desk's health is forgotten."""
+    vitals.READY.last = vitals.DESK.last = None
+    now = timezone.now()
+    born = {"host": "box", "pid": 7, "threads": 8, "started_at": now, "polled_at": now, "swept_at": now}
+    return WorkerSign.objects.update_or_create(name=name, defaults={**born, **fields})[0]
 
 
 def ask(payment: Payment | None = None, amount: int = 1000, by: User | None = None, **fields: Any) -> Refund:

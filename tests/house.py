@@ -35,10 +35,11 @@ class House:
     url: str
     environment: dict[str, str]
     log: Path
+    sweep: str = "0.5"  # seconds between two sweeps of its workers
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "manage.py", "worker", "--sweep", "0.5", "--interval", "0.05", "--threads", "4"]
+        command = [sys.executable, "manage.py", "worker", "--sweep", self.sweep, "--interval", "0.05", "--threads", "4"]
         with self.log.open("ab") as log:
             worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         self.workers.append(worker)

@@ -16,6 +16,7 @@ from refunds.models.payment import Payment
 from refunds.models.reason import ReasonWord, RefundReason
 from refunds.models.refund import Refund, Status
 from refunds.models.rule import Rule
+from refunds.models.sign import Tally, TallyMark, WorkerSign
 from refunds.models.unmatched import UnmatchedRefund
 
 __all__ = [
@@ -42,6 +43,9 @@ __all__ = [
     "Rule",
     "Scope",
     "Status",
+    "Tally",
+    "TallyMark",
     "UnmatchedRefund",
     "Verification",
+    "WorkerSign",
 ]

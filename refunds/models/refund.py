@@ -53,6 +53,11 @@ UNSENT = frozenset(
 )
 
 
+def number_of(pk: int) -> str:
+    """R-000042: how people call it."""
+    return f"R-{pk:06d}"
+
+
 def was_sent(refund: Any) -> bool:
     return refund.sent_at is not None
 
@@ -191,7 +196,7 @@ class Refund(models.Model):
     @property
     def number(self) -> str:
         """Our short name for people: R-000042."""
-        return f"R-{self.pk:06d}" if self.pk else "R-new"
+        return number_of(self.pk) if self.pk else "R-new"
 
     @property
     def money(self) -> Money:

@@ -74,5 +74,6 @@ def write_line(of: Refund | Payment, step: str, by: Actor, *, calls: bool = Fals
         book(of, event, calls=calls)
     moved = f", {event.from_status} → {event.to_status}" if event.from_status not in ("", event.to_status) else ""
     said = f"{of if isinstance(of, Refund) else f'Payment {of.pk}'} v{of.version}: {step} by {by.name}{moved}"
-    transaction.on_commit(lambda: log.info("%s", said), robust=True)
+    about = {"account": str(of.account)} | ({"refund": of.number} if isinstance(of, Refund) else {})
+    transaction.on_commit(lambda: log.info("%s", said, extra=about), robust=True)
     return event

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from refunds import jobs
+from refunds import correlation, jobs
 from refunds.models import Payment, Refund, Status
 from refunds.services.actor import WORKER
 from refunds.services.due import ask_again, pause, take_ticket
@@ -35,10 +35,9 @@ def take_turn(refund_id: int, booked_for: datetime, *, has_slot: bool = False) -
         refund = row.select_related("payment", "account", "retry_of").get()
         if slot := slot_for(refund, booked_for if has_slot else None):
             _come_back(row, refund, slot, partial(jobs.wake, refund_id))
-        elif refund.status == Status.APPROVED:
-            send_refund(refund_id)
         else:
-            settle_refund(refund_id)
+            with correlation.about(account=refund.account.slug):
+                (send_refund if refund.status == Status.APPROVED else settle_refund)(refund_id)
     except Exception:  # noted as our own trouble and raised on; no status moves by it
         _note_trouble(refund_id)
         raise
@@ -52,7 +51,8 @@ def take_payment_turn(payment_id: int, booked_for: datetime, *, has_slot: bool =
     if slot := slot_for(payment, booked_for if has_slot else None):
         _come_back(row, payment, slot, partial(jobs.wake_payment, payment_id))
     else:
-        look_up_payment(payment_id)
+        with correlation.about(account=payment.account.slug):
+            look_up_payment(payment_id)
 
 
 @transaction.atomic

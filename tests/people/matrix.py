@@ -91,6 +91,11 @@ SCREENS: tuple[Screen, ...] = (
     Screen("admin:view_on_site", "View on site, which nothing has", "00000000>>", "00000000>>"),
     Screen("admin:<path:object_id>/", "An old form of a row's address", EVERYBODY, EVERYBODY),
     Screen("admin:(?P<url>.*)$", "Any other address of the admin", "00000000>>", "00000000>>"),
+    # --- for machines, which have no session ---
+    Screen("healthz", "Probe: the process answers", "++++++++++", "mmmmmmmmmm"),
+    Screen("readyz", "Probe: it may be sent requests", "++++++++++", "mmmmmmmmmm"),
+    Screen("statusz", "Probe: the whole desk works", "++++++++++", "mmmmmmmmmm"),
+    Screen("metrics", "Metrics, closed without METRICS_TOKEN", "0000000000", "0000000000"),
     # --- login ---
     Screen("admin:login", "The admin's login, which is the desk's", "++++++++x>", "++++++++x>"),
     Screen("admin:logout", "The admin's logout", "mmmmmmmm++", ">>>>>>>>++", "logs out"),

@@ -143,9 +143,10 @@ def test_a_log_line_holds_no_secret_and_no_card(
     monkeypatch.setenv("PAYERLY_EU_TOKEN_FILE", str(tmp_path / "secret"))
     monkeypatch.setenv("AIRPAY_IN_PASSWORD", "canary/with+signs=& 4711")
     monkeypatch.setenv("DATABASE_URL", "postgres://desk:canary%2Fdb-password@db.example/refunds")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=refunds,authorization=Bearer canary-of-a-header")
     # What was read from a file is remembered; the next test has a token of its own.
     request.addfinalizer(lambda: ENV.ENVIRON.files_cache.pop("PAYERLY_EU_TOKEN", None))
-    secrets = ["canary-in-a-file-0815", "canary/with+signs=& 4711", "canary/db-password", *PANS]
+    secrets = ["canary-in-a-file-0815", "canary/with+signs=& 4711", "canary/db-password", "canary-of-a-header", *PANS]
     paper = Paper(formatter)
     for secret in secrets:
         forms = [secret, *([secret.encode().hex()] if secret not in PANS else [])]

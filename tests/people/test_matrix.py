@@ -19,7 +19,7 @@ from django.urls import get_resolver, reverse
 from gateways.sandbox import Sandbox
 from refunds.admin import accounts, disputes, steps
 from refunds.models import Payment, Refund, RefundReason, Status
-from tests.builders import make_account, make_payment
+from tests.builders import make_account, make_payment, make_sign
 from tests.house import point_at
 from tests.people import matrix
 from tests.people.matrix import ACTIONS, ROLES, SCREENS, STATUSES, Screen, Step
@@ -123,6 +123,7 @@ WORDS: dict[str, Any] = {
     "mfa_edit_webauthn": lambda: (1,),
     "mfa_remove_webauthn": lambda: (1,),
     "webhook": lambda: (make_account().slug,),
+    "statusz": lambda: (make_sign(), "/statusz")[1],
 }
 OF_A_ROW = re.compile(r"admin:\w+?_([a-z]+)_(change|history|delete|invite|propose|end|confirm|drop|groups|accounts)")
 TABLES = {"refund": "refunds", "payment": "payments", "delivery": "deliveries"}

@@ -10,7 +10,7 @@ import pytest
 from tests import audit
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("requirements", "requirements-dev")
+FILES = ("requirements", "requirements-dev", "requirements-observability")
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]+\])?==([^\s;\\]+)")
 
 
@@ -40,7 +40,7 @@ def test_every_package_is_pinned_with_its_hashes(name: str) -> None:
     for block in blocks(name):
         assert PIN.match(block), block
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block
-    assert len(pins(name)) > 20
+    assert len(pins(name)) > 15
 
 
 @pytest.mark.promise("I52")
@@ -56,8 +56,9 @@ def test_the_pins_are_in_step_with_what_we_ask_for(name: str) -> None:
 
 
 def test_the_tests_run_on_the_very_packages_that_production_gets() -> None:
-    production, development = pins("requirements"), pins("requirements-dev")
+    production, development = pins("requirements") | pins("requirements-observability"), pins("requirements-dev")
     assert production.items() <= development.items()
+    assert pins("requirements").items() | pins("requirements-observability").items() == production.items()
 
 
 @pytest.mark.parametrize("name", [f"{name}.{end}" for name in FILES for end in ("txt", "in")])

@@ -104,7 +104,9 @@ def test_weak_passwords_pass_in_the_demo_only():
 
 
 def test_every_variable_of_the_settings_is_explained_in_the_example():
-    files = [ROOT / f"refunds_site/{name}.py" for name in ("environment", "settings", "login_settings")]
+    files = [
+        ROOT / f"refunds_site/{name}.py" for name in ("environment", "settings", "login_settings", "watch_settings")
+    ]
     code = "\n".join(file.read_text() for file in files)
     read = set(re.findall(r'ENV\.\w+\("([A-Z_]+)"', code)) | set(re.findall(r'ENVIRON\.get\("([A-Z_]+)"', code))
     read |= set(re.findall(r"\$\{?([A-Z_]+)", (ROOT / "Procfile").read_text())) | {"READ_DOT_ENV", "GATEWAY_ACCOUNTS"}

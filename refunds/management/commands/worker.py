@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils.crypto import get_random_string
 
 from refunds.worker import PoolWorker, run_clock, supervise
+from refunds_site import telemetry
 
 
 class Command(BaseCommand):
@@ -28,6 +29,7 @@ class Command(BaseCommand):
     def handle(self, *, threads: int, interval: float, sweep: float, **options: Any) -> None:
         check_pool(threads)
         self.check(databases=["default"])
+        telemetry.start()
         stopped = threading.Event()
         worker = PoolWorker(threads, interval, worker_id=get_random_string(32))
 
@@ -37,7 +39,7 @@ class Command(BaseCommand):
 
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, stop)
-        clock = threading.Thread(target=run_clock, args=(sweep, stopped), name="clock", daemon=True)
+        clock = threading.Thread(target=run_clock, args=(sweep, stopped, worker.sign), name="clock", daemon=True)
         clock.start()
         self.stdout.write(f"Worker ready: {threads} threads, a sweep every {sweep:g} s. Ctrl-C ends it.")
         self.stdout.flush()
