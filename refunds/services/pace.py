@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from refunds import accounts
 from refunds.models import Account, Payment, Refund, Status
+from refunds.services.claim import obstacle
 from refunds.services.orders import gateway_for
-from refunds.services.send import obstacle
 
 SHORT = timedelta(seconds=1)  # so long a turn waits itself
 FURTHEST = timedelta(hours=1)
