@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from gateways import registry
-from gateways.contract import Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
+from gateways.contract import COMMON_SETTINGS, Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
 from gateways.errors import Misconfigured
 from refunds import accounts, wording
 from refunds.errors import BadInput
@@ -55,8 +55,19 @@ def standing_of(account: Account) -> list[Standing]:
 
 
 def unproved(account: Account) -> list[str]:
-    """The critical assumptions that nobody has proved or accepted."""
-    return [one.assumption.id for one in standing_of(account) if one.assumption.is_critical and one.word == "assumed"]
+    """The critical assumptions that this account relies on and nobody has proved or accepted."""
+    critical = [one for one in standing_of(account) if one.assumption.is_critical and is_relied_on(account, one)]
+    return [one.assumption.id for one in critical if one.word == "assumed"]
+
+
+def is_relied_on(account: Account, standing: Standing) -> bool:
+    """Whether anything that this account does would go wrong by it."""
+    setting = standing.assumption.relied_on_by
+    try:
+        found = accounts.config_of(account.slug).get(setting, "")
+    except Misconfigured:
+        return True
+    return not setting or found not in ("", COMMON_SETTINGS[setting])
 
 
 def unknown_ids(account: Account) -> list[str]:

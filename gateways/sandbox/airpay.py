@@ -9,6 +9,7 @@ import secrets
 import threading
 from binascii import crc32
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -120,7 +121,7 @@ class Simulator(SimulatedGateway):
 
         replies = [self._take(entry, note) for entry in entries]
         broken = [reply for reply in replies if reply.hangs_up or reply.status != 200]
-        return broken[0] if broken else answered(told)
+        return broken[0] if broken else replace(answered(told), drip=max(reply.drip for reply in replies))
 
     def _take(self, asked: dict[str, str], write: Write, refuse: Callable[[str], Reply] | None = None) -> Reply:
         payment, amount = asked[self.id_field], asked["amount"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from gateways.contract import Gateway, Outcome, RefundOrder
+from gateways.contract import Gateway, Outcome, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer, NotSent
 from gateways.registry import gateway_class
 from refunds import policy
@@ -21,6 +22,7 @@ from refunds.models import Attempt, Refund, Status
 from refunds.services import breaker
 from refunds.services.actor import WORKER, Actor, Mouth
 from refunds.services.attempts import close
+from refunds.services.bundle import apart, gather
 from refunds.services.claim import claim, obstacle
 from refunds.services.due import first_ask, pause
 from refunds.services.orders import (
@@ -46,13 +48,17 @@ def send_refund(refund_id: int, *, seen: int | None = None) -> None:
     probe = breaker.take_probe(refund_id)
     try:
         if refund := claim(refund_id, seen, is_probe=probe is not None):
-            _send(refund, probe is not None)
+            gateway = gateway_for(refund.account)
+            refunds = [refund] if probe else gather(refund, gateway)
+            if len(refunds) > 1:
+                _send_together(refunds, gateway)
+            else:
+                _send(refund, gateway, probe is not None)
     finally:
         breaker.give_back(probe)
 
 
-def _send(refund: Refund, is_probe: bool) -> None:
-    gateway = gateway_for(refund.account)
+def _send(refund: Refund, gateway: Gateway, is_probe: bool) -> None:
     gateway.http.not_after = _latest(refund, gateway)
     order = _order_to_send(refund)
     try:
@@ -65,6 +71,17 @@ def _send(refund: Refund, is_probe: bool) -> None:
     if attempt is None:
         return
     _call(refund, gateway, attempt, is_probe)
+
+
+def _send_together(refunds: list[Refund], gateway: Gateway) -> None:
+    """One call for all of them; each has its own attempt before it, and its own answer, or none, after it."""
+    gateway.http.not_after = min(_latest(refund, gateway) for refund in refunds)
+    bundle, sent = uuid.uuid4(), []
+    for refund in refunds:
+        if attempt := apart(refund.pk, _write_attempt, refund, gateway, _order_to_send(refund), {}, bundle):
+            sent.append((refund, attempt))
+    if sent:
+        _call_together(sent, gateway)
 
 
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
@@ -81,7 +98,9 @@ def _order_to_send(refund: Refund) -> RefundOrder:
 
 
 @transaction.atomic
-def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict[str, Any]) -> Attempt | None:
+def _write_attempt(
+    refund: Refund, gateway: Gateway, order: RefundOrder, before: dict[str, Any], bundle: uuid.UUID | None = None
+) -> Attempt | None:
     """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
     now = timezone.now()
     locked(refund.pk)  # payment before refund, as everywhere
@@ -104,14 +123,14 @@ def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before:
         order=as_json(order),
         body_digest=digest,
         before=before,
+        bundle=bundle,
         started_at=now,
     )
 
 
 def _call(refund: Refund, gateway: Gateway, attempt: Attempt, is_probe: bool = False) -> None:
-    order = from_json(attempt.order, reference=refund.reference, before=attempt.before)
     try:
-        update = gateway.refund(order)
+        update = gateway.refund(_order_in(attempt, refund))
     except NotSent as accident:
         _not_sent(refund, gateway, attempt, accident)
         breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
@@ -119,12 +138,41 @@ def _call(refund: Refund, gateway: Gateway, attempt: Attempt, is_probe: bool = F
         _no_answer(refund, gateway, attempt, accident)
         breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
     else:
-        with transaction.atomic():
-            refused = update.outcome is Outcome.FAILED
-            outcome = Attempt.Outcome.REFUSED if refused else Attempt.Outcome.ANSWERED
-            close(attempt, gateway, outcome, " ".join((update.outcome, update.code, update.message)).strip())
-            record_update(refund.pk, update, Mouth.ANSWER, attempt)
+        _hear_answer(refund, gateway, attempt, update)
         breaker.note_answer(refund.account)
+
+
+def _call_together(sent: list[tuple[Refund, Attempt]], gateway: Gateway) -> None:
+    """What the answer leaves out is unknown; an accident is everybody's, and counts once."""
+    account, updates = sent[0][0].account, dict[str, RefundUpdate]()
+    unspoken: NotSent | NoAnswer = NoAnswer(f"The answer of {gateway.label} says nothing of it that can be relied on.")
+    try:
+        updates |= gateway.refund_many([_order_in(attempt, refund) for refund, attempt in sent])
+    except (NotSent, NoAnswer) as accident:
+        unspoken = accident
+    for refund, attempt in sent:
+        if update := updates.get(attempt.order["key"]):
+            apart(refund.pk, _hear_answer, refund, gateway, attempt, update)
+        elif isinstance(unspoken, NotSent):
+            apart(refund.pk, _not_sent, refund, gateway, attempt, unspoken)
+        else:
+            apart(refund.pk, _no_answer, refund, gateway, attempt, unspoken)
+    if updates:
+        breaker.note_answer(account)
+    else:
+        breaker.note_accident(account, gateway, str(unspoken))
+
+
+def _order_in(attempt: Attempt, refund: Refund) -> RefundOrder:
+    return from_json(attempt.order, reference=refund.reference, before=attempt.before)
+
+
+@transaction.atomic
+def _hear_answer(refund: Refund, gateway: Gateway, attempt: Attempt, update: RefundUpdate) -> None:
+    refused = update.outcome is Outcome.FAILED
+    outcome = Attempt.Outcome.REFUSED if refused else Attempt.Outcome.ANSWERED
+    close(attempt, gateway, outcome, " ".join((update.outcome, update.code, update.message)).strip())
+    record_update(refund.pk, update, Mouth.ANSWER, attempt)
 
 
 @transaction.atomic
