@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from threading import Barrier, Thread
 from typing import Any
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateways.airpay import Airpay
 from gateways.sandbox import Sandbox
-from refunds import services
+from refunds import jobs, services
 from refunds.models import Account, Attempt, Payment, Refund
 from refunds.services import bundle, send
 from refunds.services.trouble import TROUBLES_BEFORE_A_CALL
@@ -401,3 +401,81 @@ def test_workers_that_gather_at_the_same_moment_share_nothing(
     assert len(calls(sandbox)) < 20
     assert Attempt.objects.count() == 40
     trials(40)
+
+
+# --- Where calls are capped ---
+
+
+@pytest.fixture
+def capped(monkeypatch: Patch) -> Callable[[datetime], None]:
+    """One call in a hundred seconds; the function moves our clock to a moment."""
+    monkeypatch.setenv("AIRPAY_IN_CALLS_PER_SECOND", "0.01")
+    monkeypatch.setattr(jobs, "wake", lambda *_, **__: None)
+    return lambda moment: monkeypatch.setattr(timezone, "now", lambda: moment)
+
+
+def booked(refunds: Sequence[Refund]) -> set[datetime | None]:
+    return {again(refund).ask_at for refund in refunds}
+
+
+@pytest.mark.promise("I17")
+def test_a_bundle_takes_one_slot_for_all(sandbox: Sandbox, capped: Callable[[datetime], None]) -> None:
+    first, *others = ready(10)
+    before = timezone.now()
+    Refund.objects.exclude(pk=first.pk).update(ask_at=before + MINUTE)
+    take_turns([first])
+    Refund.objects.exclude(pk=first.pk).update(ask_at=before)
+    take_turns([again(refund) for refund in others])
+    (slot,) = booked(others)
+    assert timedelta(seconds=90) < slot - before <= timedelta(seconds=110), "the next slot, once for nine refunds"
+    assert Account.objects.get(slug=ACCOUNTS["airpay"]).next_call_at == slot + 100 * MINUTE / 60
+    for n_left in (5, 1, 0):
+        capped(slot)
+        for refund in others:
+            services.take_turn(refund.pk, slot, has_slot=True)
+        left = [refund for refund in others if again(refund).status == "approved"]
+        assert len(left) == n_left
+        (slot,) = booked(left) or {None}
+    assert [len(call) for call in calls(sandbox)] == [1, 4, 4, 1]
+    assert paid(sandbox) == owed([first, *others])
+
+
+def test_a_bundles_slot_that_was_missed_is_lost(sandbox: Sandbox, capped: Callable[[datetime], None]) -> None:
+    refund, now = ready(1)[0], timezone.now()
+    Account.objects.update(next_bundle_at=now - MINUTE, next_call_at=now + MINUTE)
+    take_turns([refund])
+    assert (calls(sandbox), again(refund).ask_at) == ([], now + MINUTE)
+    assert Account.objects.get(slug=ACCOUNTS["airpay"]).next_bundle_at == now + MINUTE
+
+
+def test_a_bundles_slot_of_a_clock_that_was_set_back_is_forgotten(
+    sandbox: Sandbox, capped: Callable[[datetime], None]
+) -> None:
+    refund = ready(1)[0]
+    Account.objects.update(next_bundle_at=timezone.now() + timedelta(days=1))
+    take_turns([refund])
+    assert len(calls(sandbox)) == 1
+
+
+def test_no_more_calls_begin_than_the_cap_allows_however_many_workers_gather(
+    sandbox: Sandbox, monkeypatch: Patch, trials: Trials
+) -> None:
+    """Each worker's turn either has a slot of its own or waits for the one that is booked."""
+    monkeypatch.setenv("AIRPAY_IN_CALLS_PER_SECOND", "0.01")
+    monkeypatch.setattr(jobs, "wake", lambda *_, **__: None)
+    refunds, barrier = ready(12), Barrier(4)
+
+    def run(mine: Sequence[Refund]) -> None:
+        try:
+            barrier.wait(10)
+            take_turns(mine)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=run, args=(refunds[n::4],)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls(sandbox)) == 1
+    trials(12)
