@@ -79,7 +79,7 @@ class Airpay(Gateway):
         Assumption("airpay-id-field", "An order names its payment as processor_id.", setting="ID_FIELD"),
         Assumption("airpay-array", "An order is an object, not an array of one.", setting="WRAP_IN_ARRAY"),
         Assumption("airpay-limits", "Least amount, oldest payment and same-day parts are theirs to refuse."),
-        Assumption("airpay-bundle", "Orders in one call stand each alone.", is_critical=True, relied_on_by="BATCH"),
+        Assumption("airpay-bundle", "Of orders in a call, each stands alone.", is_critical=True, relied_on_by="BATCH"),
         Assumption("airpay-callbacks", "Refunds may go unannounced; a callback wants any 200."),
     )
 

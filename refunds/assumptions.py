@@ -56,13 +56,13 @@ def standing_of(account: Account) -> list[Standing]:
 
 def unproved(account: Account) -> list[str]:
     """The critical assumptions that this account relies on and nobody has proved or accepted."""
-    critical = [one for one in standing_of(account) if one.assumption.is_critical and is_relied_on(account, one)]
-    return [one.assumption.id for one in critical if one.word == "assumed"]
+    critical = [one for one in standing_of(account) if one.assumption.is_critical and one.word == "assumed"]
+    return [one.assumption.id for one in critical if is_relied_on(account, one.assumption)]
 
 
-def is_relied_on(account: Account, standing: Standing) -> bool:
-    """Whether anything that this account does would go wrong by it."""
-    setting = standing.assumption.relied_on_by
+def is_relied_on(account: Account, assumption: Assumption) -> bool:
+    """Whether what this account does would go wrong, were it not true."""
+    setting = assumption.relied_on_by
     try:
         found = accounts.config_of(account.slug).get(setting, "")
     except Misconfigured:
@@ -90,6 +90,9 @@ def _word(account: Account, assumption: Assumption, accepted: Sequence[str]) -> 
         return "accepted", _("Accepted in %(prefix)s_ACCEPT_ASSUMPTIONS.") % {
             "prefix": accounts.prefix_of(account.slug)
         }
+    if not is_relied_on(account, assumption):
+        variable = f"{accounts.prefix_of(account.slug)}_{assumption.relied_on_by}"
+        return "assumed", _("Assumed; nothing relies on it unless %(variable)s is set.") % {"variable": variable}
     if proof:
         return "assumed", _("Assumed: it was proved at %(host)s, which this account no longer calls.") % {
             "host": proof["host"]

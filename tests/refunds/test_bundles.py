@@ -16,6 +16,7 @@ from django.utils import timezone
 from gateways.airpay import Airpay
 from gateways.sandbox import Sandbox
 from refunds import jobs, services
+from refunds.admin import timeline
 from refunds.models import Account, Attempt, Payment, Refund
 from refunds.services import bundle, send
 from refunds.services.trouble import TROUBLES_BEFORE_A_CALL
@@ -302,6 +303,20 @@ def test_an_answer_that_says_nothing_of_anybody_is_an_accident(sandbox: Sandbox)
     take_turns(refunds)
     assert statuses(refunds) == ["unknown"] * 2
     assert Account.objects.get(slug=ACCOUNTS["airpay"]).accidents == 1
+
+
+def test_the_page_says_that_an_order_did_not_go_alone(sandbox: Sandbox) -> None:
+    first, second, third = ready(3)
+    Refund.objects.filter(pk=third.pk).update(ask_at=timezone.now() + MINUTE)
+    take_turns([first])
+    Refund.objects.filter(pk=third.pk).update(ask_at=timezone.now())
+    take_turns([again(third)])
+    words = "in one call with orders of other refunds"
+    said = [
+        any(words in line.text for line in timeline.timeline(again(one), [], raw=False))
+        for one in (first, second, third)
+    ]
+    assert said == [True, True, False]
 
 
 # --- One's trouble is not the others' ---
