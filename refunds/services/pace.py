@@ -41,8 +41,7 @@ def take_slot(account_id: int, length: timedelta) -> datetime:
     row = Account.objects.filter(pk=account_id)
     while True:
         taken, now = row.values_list("next_call_at", flat=True).get(), timezone.now()
-        # Slots of the next hour at most: any later one was given out by a clock that has been set back.
-        slot = max(now, taken) if taken and taken < now + FURTHEST else now
+        slot = _free_from(taken, now)
         if row.filter(next_call_at=taken).update(next_call_at=slot + length) == 1:
             return slot
 
@@ -55,12 +54,23 @@ def _slot_of_the_next_bundle(account_id: int, length: timedelta) -> datetime:
     """One slot for all whose orders may share a call: whoever comes first, once it is there, uses it up."""
     row = Account.objects.filter(pk=account_id)
     while True:
-        booked, now = row.values_list("next_bundle_at", flat=True).get(), timezone.now()
+        booked, taken = row.values_list("next_bundle_at", "next_call_at").get()
+        now = timezone.now()
         if booked and now + SHORT < booked < now + FURTHEST:
             return booked
-        slot = booked if booked and now - LATE < booked <= now + SHORT else take_slot(account_id, length)
-        if row.filter(next_bundle_at=booked).update(next_bundle_at=slot if slot > now + SHORT else None) == 1:
+        if booked and now - LATE < booked <= now + SHORT:
+            slot, after = booked, taken
+        else:
+            slot = _free_from(taken, now)
+            after = slot + length
+        changes = {"next_call_at": after, "next_bundle_at": slot if slot > now + SHORT else None}
+        if row.filter(next_bundle_at=booked, next_call_at=taken).update(**changes) == 1:
             return slot
+
+
+def _free_from(taken: datetime | None, now: datetime) -> datetime:
+    """Slots of the next hour at most: any later one was given out by a clock that has been set back."""
+    return max(now, taken) if taken and taken < now + FURTHEST else now
 
 
 def _n_calls(row: Refund | Payment) -> int:

@@ -21,12 +21,14 @@ from tests.faults.killer import Killer, Life
 from tests.faults.scene import Scene
 from tests.faults.table import is_order
 from tests.faults.workers import next_moment
+from tests.house import House, until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 Trials = Callable[[int], None]
+SLOW_ANSWER = 14  # the answer drips, so that there is time to kill
 GATEWAY, N_TOGETHER, CAPTURED, MOST_ROUNDS = "airpay", 3, 5000, 20
 STORIES = {  # what the gateway makes of the second of three orders
     "ordinary": "no_webhook",
@@ -140,3 +142,30 @@ def test_a_kill_at_any_moment_of_a_call_for_several(story: str, scene: Scene, tr
     print(f"{story}: {len(life.steps)} steps, {n_killed} kills, ends {dict(ends)}")
     assert ends["unknown"], "some were killed after the call"
     trials(n_killed)
+
+
+@pytest.mark.promise("I2", "I3")
+def test_real_workers_that_send_several_at_once_and_are_killed_pay_nothing_twice(house: House, trials: Trials) -> None:
+    house.environment["AIRPAY_IN_BATCH"] = "5"
+    endings = [30, SLOW_ANSWER, *range(31, 49)]
+    payments = [house.sold(GATEWAY, captured=9000, number=number) for number in range(len(endings))]
+    refunds = [approved(payment, 1000 + ending) for payment, ending in zip(payments, endings, strict=True)]
+    house.start_worker()
+    until(lambda: refunds[1].attempts.exists())
+    house.kill_worker()
+    house.start_worker()
+
+    def is_home(refund: Refund) -> bool:
+        now_is = again(refund)
+        return now_is.status == "succeeded" or (now_is.status == "unknown" and bool(now_is.needs_attention))
+
+    until(lambda: all(is_home(refund) for refund in refunds), seconds=90)
+    assert again(refunds[1]).status == "unknown"
+    for refund in refunds:
+        assert len(house.paid(refund)) <= 1, refund
+        assert again(refund).status == "unknown" or len(house.paid(refund)) == 1, refund
+    bodies = [call["body"] for call in house.sandbox.requests() if is_order(GATEWAY, call["method"], call["path"])]
+    named = Counter(one["processor_id"] for body in bodies for one in json.loads(body)["transactions"])
+    assert max(named.values()) == 1, "No order goes out twice where nothing guards against paying twice."
+    assert len(bodies) < len(refunds)
+    trials(len(refunds))

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateways.airpay import Airpay
 from gateways.sandbox import Sandbox
-from refunds import jobs, services
+from refunds import health, jobs, services
 from refunds.admin import timeline
 from refunds.models import Account, Attempt, Payment, Refund
 from refunds.services import bundle, send
@@ -136,14 +136,55 @@ def test_two_refunds_of_one_payment_never_share_a_call(several: bool, sandbox: S
     assert statuses([first, other, second]) == ["processing", "processing", "processing" if several else "approved"]
 
 
-def test_what_is_not_due_or_of_another_account_is_not_taken_along(sandbox: Sandbox) -> None:
+def test_what_rests_after_an_accident_or_is_of_another_account_is_not_taken_along(sandbox: Sandbox) -> None:
     first, later, unapproved, another = ready(4)
-    Refund.objects.filter(pk=later.pk).update(ask_at=timezone.now() + MINUTE)
+    Refund.objects.filter(pk=later.pk).update(ask_at=timezone.now() + MINUTE, asks=1)
     services.unapprove_refund(unapproved.pk, bob(), "Wait.", seen=unapproved.version)
     elsewhere = approved(make_payment(reference="pay-1"))
     take_turns([first])
     assert calls(sandbox) == [[first.payment.reference, another.payment.reference]]
     assert statuses([later, unapproved, elsewhere]) == ["approved", "requested", "approved"]
+
+
+def test_what_the_sweep_has_handed_out_is_taken_along_and_its_ticket_is_void(
+    sandbox: Sandbox, monkeypatch: Patch
+) -> None:
+    make_account(webhook_key="pinned already")
+    refunds, tickets = ready(4), []
+    monkeypatch.setattr(jobs, "wake", lambda pk, at, **_: tickets.append((pk, at)))
+    Refund.objects.update(ask_at=timezone.now() - MINUTE)
+    assert services.sweep() == 4
+    for pk, at in list(tickets):
+        services.take_turn(pk, at)
+    assert len(calls(sandbox)) == 1
+    assert paid(sandbox) == owed(refunds)
+
+
+@pytest.mark.parametrize("obstacle", ["held", "disputed", "called", "one on its way"])
+def test_what_plainly_cannot_be_sent_is_not_even_tried(
+    obstacle: str, sandbox: Sandbox, settings: Any, monkeypatch: Patch
+) -> None:
+    first, second = ready(2)
+    if obstacle == "held":
+        settings.APPROVAL_HOLD_SECONDS = 600
+        Refund.objects.filter(pk=first.pk).update(approved_at=timezone.now() - 20 * MINUTE)
+    elif obstacle == "one on its way":
+        earlier = approved(second.payment, 1055)
+        services.send_refund(earlier.pk)
+        first, second = ready(1)[0], second
+    else:
+        OBSTACLES[{"disputed": "disputed", "called": "a call for a person"}[obstacle]](second)
+    monkeypatch.setattr(bundle, "claim", lambda *_, **__: pytest.fail("tried"))
+    take_turns([first])
+    assert again(first).status == "processing"
+
+
+def test_many_that_cannot_be_claimed_hold_nobody_up(sandbox: Sandbox, monkeypatch: Patch) -> None:
+    first, tried = ready(12)[0], []
+    monkeypatch.setattr(bundle, "claim", lambda pk, *_, **__: tried.append(pk))
+    take_turns([first])
+    assert len(calls(sandbox)) == 1
+    assert len(set(tried)) == len(tried) == 7, "twice as many as there is room for, the first among them"
 
 
 OBSTACLES: dict[str, Callable[[Refund], object]] = {
@@ -307,9 +348,9 @@ def test_an_answer_that_says_nothing_of_anybody_is_an_accident(sandbox: Sandbox)
 
 def test_the_page_says_that_an_order_did_not_go_alone(sandbox: Sandbox) -> None:
     first, second, third = ready(3)
-    Refund.objects.filter(pk=third.pk).update(ask_at=timezone.now() + MINUTE)
+    Refund.objects.filter(pk=third.pk).update(ask_at=timezone.now() + MINUTE, asks=1)
     take_turns([first])
-    Refund.objects.filter(pk=third.pk).update(ask_at=timezone.now())
+    Refund.objects.filter(pk=third.pk).update(ask_at=timezone.now(), asks=0)
     take_turns([again(third)])
     words = "in one call with orders of other refunds"
     said = [
@@ -317,6 +358,14 @@ def test_the_page_says_that_an_order_did_not_go_alone(sandbox: Sandbox) -> None:
         for one in (first, second, third)
     ]
     assert said == [True, True, False]
+
+
+def test_a_call_for_several_counts_as_one_call(sandbox: Sandbox) -> None:
+    take_turns(ready(5))
+    take_turns(ready(4, endings=[2]))
+    long_ago = timezone.now() - 60 * MINUTE
+    (found,) = health.calls(long_ago)[0].values()
+    assert (found.number, found.failed) == (3, 1)
 
 
 # --- One's trouble is not the others' ---
@@ -437,9 +486,9 @@ def booked(refunds: Sequence[Refund]) -> set[datetime | None]:
 def test_a_bundle_takes_one_slot_for_all(sandbox: Sandbox, capped: Callable[[datetime], None]) -> None:
     first, *others = ready(10)
     before = timezone.now()
-    Refund.objects.exclude(pk=first.pk).update(ask_at=before + MINUTE)
+    Refund.objects.exclude(pk=first.pk).update(ask_at=before + MINUTE, asks=1)
     take_turns([first])
-    Refund.objects.exclude(pk=first.pk).update(ask_at=before)
+    Refund.objects.exclude(pk=first.pk).update(ask_at=before, asks=0)
     take_turns([again(refund) for refund in others])
     (slot,) = booked(others)
     assert timedelta(seconds=90) < slot - before <= timedelta(seconds=110), "the next slot, once for nine refunds"
