@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from gateways.contract import Gateway
+from refunds.errors import RefundError
 from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.claim import claim
@@ -34,8 +35,7 @@ def gather(first: Refund, gateway: Gateway) -> list[Refund]:
     """
     refunds, n_tried, ends = [first], 1, timezone.now() + lease() // 5  # the rest of the lease is for the call
     while len(refunds) < gateway.bundle and n_tried < 2 * gateway.bundle and timezone.now() < ends:
-        others = _ready(first.account).exclude(payment__in=[one.payment_id for one in refunds])
-        if not (found := others.order_by("ask_at").values_list("pk", "ask_at").first()):
+        if not (found := _ready(first.account).order_by("ask_at").values_list("pk", "ask_at").first()):
             break
         if take_ticket(Refund.objects.filter(pk=found[0]), found[1]):  # so only one worker gets to it
             n_tried += 1
@@ -52,7 +52,7 @@ def _ready(account: Account) -> Any:
     now = timezone.now()
     found = Refund.objects.filter(Q(ask_at__lte=now) | Q(asks=0), account=account, status=Status.APPROVED)
     found = found.filter(ask_at__isnull=False, needs_attention="", may_not_be_sent=False, payment__disputed_at=None)
-    found = found.exclude(payment__refunds__status__in=AT_THE_GATEWAY)
+    found = found.exclude(payment__refunds__status__in=AT_THE_GATEWAY)  # as all are that share the call already
     return found.exclude(approved_at__gt=now - hold_time()) if hold_time() else found
 
 
@@ -62,6 +62,6 @@ def apart(refund_id: int, act: Callable[..., Done], *args: Any, **more: Any) -> 
         return act(*args, **more)
     except Exception:  # noted as our own trouble with this one; its lease brings it back
         log.exception("Something went wrong with refund %s of a bundle.", refund_id)
-        with suppress(DatabaseError):
+        with suppress(DatabaseError, RefundError):
             note_trouble(refund_id)
         return None
