@@ -61,7 +61,7 @@ class Airpay(Gateway):
     takes = {"ID_FIELD": "processor_id", "WRAP_IN_ARRAY": "off", **STATUSES}
     secrets = ("PASSWORD", "SECRET")
     hosts = {"live": "https://kraken.airpay.co.in/airpay"}
-    can = Capabilities(True, look_up=LookUp.BY_REFERENCE, webhooks=Webhooks.KNOCK, proves_reference=True)
+    can = Capabilities(True, False, LookUp.BY_REFERENCE, webhooks=Webhooks.KNOCK, proves_reference=True, bundle=100)
     poll_plan = tuple(timedelta(minutes=pause) for pause in (1, 5, 30, 120, *[360] * 12, 1440))
     webhook_type = FORM
     detail_labels = {name: label for name, (label, _) in DETAILS.items()}
@@ -79,6 +79,7 @@ class Airpay(Gateway):
         Assumption("airpay-id-field", "An order names its payment as processor_id.", setting="ID_FIELD"),
         Assumption("airpay-array", "An order is an object, not an array of one.", setting="WRAP_IN_ARRAY"),
         Assumption("airpay-limits", "Least amount, oldest payment and same-day parts are theirs to refuse."),
+        Assumption("airpay-bundle", "Of orders in a call, each stands alone.", is_critical=True, relied_on_by="BATCH"),
         Assumption("airpay-callbacks", "Refunds may go unannounced; a callback wants any 200."),
     )
 
@@ -88,10 +89,9 @@ class Airpay(Gateway):
         merchant, user, password = (self.config[key] for key in ("MERCHANT_ID", "USERNAME", "PASSWORD"))
         if not THEIR_ID.match(merchant) or len(merchant) > LONGEST_ID:
             raise Misconfigured("MERCHANT_ID is a number of 1 to 20 digits.")
-        if self.config["ID_FIELD"] not in ("processor_id", "airpayid"):
-            raise Misconfigured("ID_FIELD is processor_id or airpayid.")
-        if self.config["WRAP_IN_ARRAY"] not in ("on", "off"):
-            raise Misconfigured("WRAP_IN_ARRAY is on or off.")
+        for key, words in {"ID_FIELD": ("processor_id", "airpayid"), "WRAP_IN_ARRAY": ("on", "off")}.items():
+            if self.config[key] not in words:
+                raise Misconfigured(f"{key} is {' or '.join(words)}.")
         self._private_key = hashlib.sha256(f"{self.config['SECRET']}@{user}:|:{password}".encode()).hexdigest()
         self._checksum_key = hashlib.sha256(f"{user}~:~{password}".encode()).hexdigest()
         self.http.hide(self._private_key)  # it goes out in the clear with every call
@@ -104,13 +104,16 @@ class Airpay(Gateway):
         return ""
 
     def refund(self, order: RefundOrder) -> RefundUpdate:
+        if update := self.refund_many([order]).get(order.key):
+            return update
+        raise NoAnswer("Airpay's answer holds no entry about this refund, or none that fits together.")
+
+    def refund_many(self, orders: Orders) -> dict[str, RefundUpdate]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        answer = self.http.send("POST", "/api/refundtxn.php", headers=headers, body=self.write_entries([order]))
+        answer = self.http.send("POST", "/api/refundtxn.php", headers=headers, body=self.write_entries(orders))
         told = reading.json_of(answer, self.label, may_be_wrapped=True)
         with reading.unreadable_is(NoAnswer, "Airpay's answer"):
-            if (update := self.read_entries(told, [order])[0]) is None:
-                raise ValueError("It holds no entry about this refund, or none that fits together.")
-            return update
+            return self.read_entries(told, orders)
 
     def write_entries(self, orders: Orders) -> bytes:
         """The request for these orders, now. Its transactions are the very text that the checksum is over."""
@@ -118,15 +121,16 @@ class Airpay(Gateway):
         asked = self._signed("refund" + compact(transactions), mode="refund", transactions=transactions)
         return compact([asked] if self.config["WRAP_IN_ARRAY"] == "on" else asked).encode("ascii")
 
-    def read_entries(self, told: Object, orders: Orders) -> list[RefundUpdate | None]:
-        """What an answer says of each order, None where it says nothing. Raises ValueError when it cannot be read."""
+    def read_entries(self, told: Object, orders: Orders) -> dict[str, RefundUpdate]:
+        """What an answer says, by the orders' keys. Raises ValueError when it cannot be read as a whole."""
         is_ours = id_at(told, "mercid") in ("", self.config["MERCHANT_ID"])
         if not is_ours or reading.text_at(told, "mode") not in ("", "refund"):
             raise ValueError("It answers another request.")
         said, entries = reading.word_at(told, "success"), reading.objects_at(told, "transactions")
         if said == "false" and not entries:
-            return [RefundUpdate(Outcome.FAILED, message=reading.text_at(told, "message")) for _ in orders]
-        return [update_of(order, orders, entries, said) for order in orders]
+            no = RefundUpdate(Outcome.FAILED, message=reading.text_at(told, "message"))
+            return {order.key: no for order in orders}
+        return reading.each_readable(partial(update_of, entries=entries, said=said), {o.key: o for o in orders})
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
         child = order.reference
@@ -177,18 +181,14 @@ class Airpay(Gateway):
         return RefundUpdate(outcome, child, amount=amount, code=status, message=message, details=found)
 
 
-def update_of(order: RefundOrder, orders: Orders, entries: list[Object], said: str) -> RefundUpdate | None:
-    """The one entry about this order, found by payment and amount, never by place; None without one to rely on."""
-    mine = [entry for entry in entries if id_at(entry, "airpayid") == order.payment_reference]
-    rivals = [other for other in orders if other.payment_reference == order.payment_reference]
-    if len(mine) <= len(rivals) > 1:
-        mine = [entry for entry in mine if entry.get("amount") == str(order.amount)]
-        rivals = [other for other in rivals if other.amount == order.amount]
-    entry = mine[0] if len(mine) == len(rivals) == 1 else {}
+def update_of(order: RefundOrder, entries: list[Object], said: str) -> RefundUpdate:
+    """The one entry about this order's payment, wherever it stands. Raises ValueError in every doubt."""
+    [entry] = [entry for entry in entries if id_at(entry, "airpayid") == order.payment_reference]
     child, amount = id_at(entry, "refundairpayid"), reading.text_at(entry, "amount")
+    namesakes = [one for one in entries if child and one.get("refundairpayid") == entry["refundairpayid"]]
     outcome = ANSWERS.get((said, reading.word_at(entry, "success"), bool(child)), Outcome.UNCLEAR if child else None)
-    if outcome is None or child == order.payment_reference:  # asked about that, they would show the sale
-        return None
+    if outcome is None or len(namesakes) > 1 or child == order.payment_reference:  # that would show the sale
+        raise ValueError("It does not fit together.")
     money, message = Money.parse(amount, "INR") if amount else None, reading.text_at(entry, "message")
     return RefundUpdate(outcome, child, payment_reference=order.payment_reference, amount=money, message=message)
 

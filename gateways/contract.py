@@ -65,6 +65,7 @@ class Capabilities:
     webhooks: Webhooks = Webhooks.NONE
     proves_reference: bool = False  # a look-up by a reference that a person typed shows its payment or amount
     by_hand: bool = False  # no gateway at all: a person makes the transfer, and two declare what became of it
+    bundle: int = 1  # the most orders, each of another payment, that one call can carry
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Assumption:
     `id` is its name in ACCEPT_ASSUMPTIONS, like brand-key-life. It is critical when, were it wrong, money could move
     twice or an end could be told that is none. `setting` is the configuration key that holds another answer.
     `shown_by_look_up`: one authenticated look-up at the real gateway that comes back readable proves it.
+    `relied_on_by`: the setting that begins to rely on it; while that stands at its default, nothing does.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Assumption:
     is_critical: bool = False
     shown_by_look_up: bool = False
     setting: str = ""
+    relied_on_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,11 @@ class Delivery:
     body: bytes
 
 
-# Settings of every gateway. SCREEN_URL is a link with {payment}, {reference} or {key} in it.
-COMMON_SETTINGS = {"SCREEN_URL": "", "CALLS_PER_SECOND": ""}
+# Settings of every gateway. SCREEN_URL is a link with {payment}, {reference} or {key} in it; BATCH is the most orders
+# that go out in one call, as a bundle.
+COMMON_SETTINGS = {"SCREEN_URL": "", "CALLS_PER_SECOND": "", "BATCH": "1"}
 CALLS_PER_SECOND = re.compile(r"\A\d{1,3}(\.\d{1,3})?\Z", re.ASCII)
+BATCH = re.compile(r"\A[1-9]\d{0,3}\Z", re.ASCII)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -165,6 +170,16 @@ def between_calls(per_second: str) -> timedelta | None:
     if not CALLS_PER_SECOND.match(per_second) or not (number := Decimal(per_second)):
         raise Misconfigured(f"CALLS_PER_SECOND is {per_second!r}: write a number like 5 or 0.5.")
     return timedelta(microseconds=int(1_000_000 / number))
+
+
+def bundle_of(batch: str, label: str, most: int) -> int:
+    """How many orders may share a call, from BATCH. Raises Misconfigured."""
+    if not BATCH.match(batch) or int(batch) > most:
+        takes = f"{most} orders" if most > 1 else "one order"
+        raise Misconfigured(
+            f"BATCH is {batch!r}: {label} takes {takes} in a call, so write 1{f' to {most}' * (most > 1)}."
+        )
+    return int(batch)
 
 
 class Gateway(ABC):
@@ -190,6 +205,7 @@ class Gateway(ABC):
     payment_named: ClassVar[str] = ""  # what they call the id of a payment, for the person who types it in
     where_to_look: ClassVar[str] = ""  # for a person: which of their screens shows a refund, and what to compare
     assumptions: ClassVar[Sequence[Assumption]] = ()
+    bundle: int = 1  # how many orders may share a call, as the account is set; `can.bundle` bounds it
 
     def __init__(self, config: Mapping[str, str]) -> None:
         missing = [key for key in self.needs if not config.get(key, "").strip()]
@@ -198,6 +214,7 @@ class Gateway(ABC):
         set_by_hand = {key: text for key, text in config.items() if text}
         self.config: Mapping[str, str] = {**COMMON_SETTINGS, **self.takes, **set_by_hand}
         between_calls(self.config["CALLS_PER_SECOND"])
+        self.bundle = bundle_of(self.config["BATCH"], self.label, self.can.bundle)
         self.http = HttpClient(self.config.get("URL", ""), secrets=[self.config.get(key, "") for key in self.secrets])
 
     @property
@@ -236,6 +253,14 @@ class Gateway(ABC):
     @abstractmethod
     def refund(self, order: RefundOrder) -> RefundUpdate:
         """Ask for the refund, once. Raises NotSent or NoAnswer; a FAILED answer is a definite refusal."""
+
+    def refund_many(self, orders: Sequence[RefundOrder]) -> Mapping[str, RefundUpdate]:
+        """Ask for several refunds, each of another payment, in one call: by each order's key, what they say of it.
+
+        An order that is not in it may or may not have been carried out. NotSent and NoAnswer speak of all of them.
+        Offered where `can.bundle` is above 1; there nothing is shown before an order, and none is ever repeated.
+        """
+        raise Misconfigured(f"{self.label} takes one order in a call.")
 
     def look_up(self, order: RefundOrder) -> list[RefundUpdate]:
         """What they show: all refunds of the order's payment, or this one, by what `can.look_up` says.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from defusedxml.ElementTree import ParseError, fromstring
@@ -20,6 +21,8 @@ from gateways.strictjson import Object, decode, parse, without_doubles
 LONGEST_NAME = 100  # an id that no table of ours could keep is none
 LONGEST_DETAIL = 500
 MOST_FIELDS = 100  # of a form
+One = TypeVar("One")
+Read = TypeVar("Read")
 
 
 def json_of(answer: Response, who: str, statuses: tuple[int, ...] = (200,), *, may_be_wrapped: bool = False) -> Object:
@@ -79,6 +82,15 @@ def unreadable_is(accident: Callable[[str], GatewayError], what: str) -> Iterato
         yield
     except ValueError as error:
         raise accident(f"{what} cannot be relied on: {error}") from error
+
+
+def each_readable(read: Callable[[One], Read], of: Mapping[str, One]) -> dict[str, Read]:
+    """What can be read of several things, by their names: one that raises ValueError is left out and harms no other."""
+    found = {}
+    for name, one in of.items():
+        with suppress(ValueError):
+            found[name] = read(one)
+    return found
 
 
 def object_at(value: Object, *path: str) -> Object:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from gateways import registry
-from gateways.contract import Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
+from gateways.contract import COMMON_SETTINGS, Assumption, Gateway, LookUp, RefundOrder, RefundUpdate
 from gateways.errors import Misconfigured
 from refunds import accounts, wording
 from refunds.errors import BadInput
@@ -55,8 +55,19 @@ def standing_of(account: Account) -> list[Standing]:
 
 
 def unproved(account: Account) -> list[str]:
-    """The critical assumptions that nobody has proved or accepted."""
-    return [one.assumption.id for one in standing_of(account) if one.assumption.is_critical and one.word == "assumed"]
+    """The critical assumptions that this account relies on and nobody has proved or accepted."""
+    critical = [one for one in standing_of(account) if one.assumption.is_critical and one.word == "assumed"]
+    return [one.assumption.id for one in critical if is_relied_on(account, one.assumption)]
+
+
+def is_relied_on(account: Account, assumption: Assumption) -> bool:
+    """Whether what this account does would go wrong, were it not true."""
+    setting = assumption.relied_on_by
+    try:
+        found = accounts.config_of(account.slug).get(setting, "")
+    except Misconfigured:
+        return True
+    return not setting or found not in ("", COMMON_SETTINGS[setting])
 
 
 def unknown_ids(account: Account) -> list[str]:
@@ -79,6 +90,9 @@ def _word(account: Account, assumption: Assumption, accepted: Sequence[str]) -> 
         return "accepted", _("Accepted in %(prefix)s_ACCEPT_ASSUMPTIONS.") % {
             "prefix": accounts.prefix_of(account.slug)
         }
+    if not is_relied_on(account, assumption):
+        variable = f"{accounts.prefix_of(account.slug)}_{assumption.relied_on_by}"
+        return "assumed", _("Assumed; nothing relies on it unless %(variable)s is set.") % {"variable": variable}
     if proof:
         return "assumed", _("Assumed: it was proved at %(host)s, which this account no longer calls.") % {
             "host": proof["host"]

@@ -85,6 +85,7 @@ def abilities(gateway: Gateway | type[Gateway]) -> list[tuple[str, str]]:
             _("Several refunds of one payment"),
             _("At the same time.") if can.several else _("One after the other: the next waits."),
         ),
+        (_("Orders in one call"), _bundle(gateway)),
         (_("Asking what became of it"), str(LOOK_UP[can.look_up])),
         (_("The same order again"), str(REPEAT[can.repeat])),
         (_("Cancelling there"), _("Until they have begun to pay.") if can.cancel else _("Not possible.")),
@@ -120,6 +121,16 @@ def span(pause: timedelta) -> str:
     if pause and len(parts) < 2:
         parts.append(f"{pause.total_seconds():g}\N{NO-BREAK SPACE}s")
     return " ".join(parts[:2])
+
+
+def _bundle(gateway: Gateway | type[Gateway]) -> str:
+    if gateway.bundle > 1:
+        return _("Up to %(number)s, each of another payment.") % {"number": gateway.bundle}
+    return (
+        _("One; up to %(most)s where BATCH is set.") % {"most": gateway.can.bundle}
+        if gateway.can.bundle > 1
+        else _("One.")
+    )
 
 
 def _quiet(window: timedelta) -> str:

@@ -22,6 +22,7 @@ SENTENCES = (
     gettext_noop("An order names its payment as processor_id."),
     gettext_noop("An order is an object, not an array of one."),
     gettext_noop("Least amount, oldest payment and same-day parts are theirs to refuse."),
+    gettext_noop("Of orders in a call, each stands alone."),
     gettext_noop("Refunds may go unannounced; a callback wants any 200."),
     gettext_noop("Airpay refunds rupees (INR), from 0.01 to 999999.99."),
     gettext_noop("Airpay knows a payment by its transaction id, a number of 1 to 20 digits."),

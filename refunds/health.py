@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -105,8 +106,8 @@ def calls(*since: datetime) -> list[dict[int, Calls]]:
     counts = {}
     for place, moment in enumerate(since):
         begun = Q(started_at__gte=moment)
-        counts[f"number_{place}"] = Count("pk", filter=begun)
-        counts[f"failed_{place}"] = Count("pk", filter=begun & Q(outcome__in=ACCIDENTS))
+        counts[f"number_{place}"] = _calls_of(begun)
+        counts[f"failed_{place}"] = _calls_of(begun & Q(outcome__in=ACCIDENTS))
     finished = rows.filter(outcome__in=(*ANSWERS, *ACCIDENTS)).values("refund__account").annotate(**counts)
     numbers: list[dict[str, Any]] = list(map(dict, finished))
     found: list[dict[int, Calls]] = [{} for _moment in since]
@@ -117,6 +118,11 @@ def calls(*since: datetime) -> list[dict[int, Calls]]:
             key, number, failed = row["refund__account"], row[f"number_{place}"], row[f"failed_{place}"]
             found[place][key] = Calls(number, failed, took.get(key))
     return found
+
+
+def _calls_of(attempts: Q) -> Combinable:
+    """How many calls these attempts were: those of a bundle were one."""
+    return Count("pk", filter=attempts & Q(bundle=None)) + Count("bundle", filter=attempts, distinct=True)
 
 
 def _oldest_open() -> dict[int, tuple[Refund, datetime]]:

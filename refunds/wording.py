@@ -21,9 +21,9 @@ from refunds.errors import NotRefundable
 from refunds.models import Account, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services.again import again, can_be_asked, can_be_settled, is_made_by_hand
+from refunds.services.claim import obstacle
 from refunds.services.hold import clock, held_until
 from refunds.services.orders import gateway_for, order_of
-from refunds.services.send import obstacle
 from refunds.services.unmatched import why_no_name
 
 Words = Mapping[Status, Any]  # sentences that are translated when they are said

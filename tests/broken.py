@@ -68,14 +68,14 @@ def failed_on_timeout(patch: pytest.MonkeyPatch) -> None:
 
 
 def claim_after_before(patch: pytest.MonkeyPatch) -> None:
-    claim = send._claim
+    claim = send.claim
 
     def look_and_claim(refund_id: int, *args: Any, **more: Any) -> Any:
         refund = send.Refund.objects.select_related("payment", "account", "reason").get(pk=refund_id)
         send.gateway_for(refund.account).before(send._order_to_send(refund))
         return claim(refund_id, *args, **more)
 
-    patch.setattr(send, "_claim", look_and_claim)
+    patch.setattr(send, "claim", look_and_claim)
 
 
 LIVES = "tests/refunds/test_life_machine.py::test_no_life_breaks_a_promise"

@@ -9,6 +9,7 @@ import secrets
 import threading
 from binascii import crc32
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -33,7 +34,8 @@ JSON, FORM, XML = "application/json", "application/x-www-form-urlencoded", "text
 UNKNOWN = "Transaction does not exist."
 OVER_PAYMENT = "Refund Amount greater than transaction amount."
 OVER_BALANCE = "Refund amount should be less than or equal to the balanced transaction amount."
-Write = Callable[[dict[str, str]], Reply]
+Entries = list[dict[str, str]]
+Write = Callable[[Entries], Reply]
 
 
 class Refused(Exception):
@@ -105,24 +107,27 @@ class Simulator(SimulatedGateway):
         )
 
     def _refund(self, entries: list[dict[str, str]]) -> Reply:
-        """One entry goes wholly by its story; of several, a story that breaks the line breaks it for all."""
-        if len(entries) == 1:
-            return self._take(entries[0], lambda entry: answered([entry]), refused)
-        told: list[dict[str, str]] = []
+        """One entry goes wholly by its story; of several, a story that breaks the line breaks it for all.
 
-        def note(entry: dict[str, str]) -> Reply:
-            told.append(entry)
+        Several are answered the other way round, so that nobody can rely on places.
+        """
+        if len(entries) == 1:
+            return self._take(entries[0], answered, refused)
+        told: Entries = []
+
+        def note(entries: Entries) -> Reply:
+            told[:0] = entries
             return Reply(200)
 
         replies = [self._take(entry, note) for entry in entries]
         broken = [reply for reply in replies if reply.hangs_up or reply.status != 200]
-        return broken[0] if broken else answered(told)
+        return broken[0] if broken else replace(answered(told), drip=max(reply.drip for reply in replies))
 
     def _take(self, asked: dict[str, str], write: Write, refuse: Callable[[str], Reply] | None = None) -> Reply:
         payment, amount = asked[self.id_field], asked["amount"]
 
         def no(message: str) -> Reply:
-            return write(entry_of(payment, "false", amount, message, ""))
+            return write([entry_of(payment, "false", amount, message, "")])
 
         if not re.fullmatch("[0-9]{1,20}", payment):
             return no(UNKNOWN)
@@ -146,7 +151,10 @@ class Simulator(SimulatedGateway):
                 return no(OVER_PAYMENT)
             return refuse(OVER_BALANCE) if refuse else no(OVER_BALANCE)
 
-        return self.take(order, lambda refund: write(accepted(refund)), refusal, reference=self._child(payment))
+        def yes(refund: Refund) -> Reply:
+            return write([accepted(refund)] * STORIES[refund.story].entries)
+
+        return self.take(order, yes, refusal, reference=self._child(payment))
 
     def _child(self, payment: str) -> str:
         """The payment's id and a counter of two digits, each used once."""
@@ -250,7 +258,7 @@ def entry_of(payment: str, success: str, amount: str, message: str, reference: s
     return {**said, "message": message, "refundairpayid": reference}
 
 
-def answered(entries: list[dict[str, str]]) -> Reply:
+def answered(entries: Entries) -> Reply:
     return as_json({"mercid": MERCHANT_ID, "mode": "refund", "success": "true", "message": "", "transactions": entries})
 
 

@@ -15,6 +15,7 @@ from itertools import product
 from gateways.contract import Delivery, Gateway, LookUp, Nudge, Outcome, RefundOrder, RefundUpdate, Repeat, Webhooks
 from gateways.errors import BadWebhook, Misconfigured, NoAnswer, NotSent
 from gateways.registry import gateway_class
+from gateways.sandbox import in_one_call
 from gateways.sandbox.bench import ASKED, CAPTURED, Bench, Broken, DoesNotApply, applies, must, must_raise
 from gateways.sandbox.door import Door
 from gateways.sandbox.server import Sandbox
@@ -45,12 +46,7 @@ CONTRACT: dict[str, Story] = {}
 
 def story(name: str) -> Callable[[Story], Story]:
     """Puts a function into the table under the sentence that it proves."""
-
-    def put(told: Story) -> Story:
-        CONTRACT[name] = told
-        return told
-
-    return put
+    return lambda told: CONTRACT.setdefault(name, told)
 
 
 def run(gateway_name: str, kind: type[Gateway] | None = None) -> Iterator[Result]:
@@ -191,6 +187,10 @@ def secrets_stay(bench: Bench) -> None:
     must(gossip.http.exchanges, "It keeps no record of its calls.")
     leaked = [key for key in gateway.secrets if gateway.config[key] and gateway.config[key] in kept]
     must(not leaked, f"{', '.join(leaked)} can be read in what it keeps.")
+
+
+story("Of several orders in one call, each has its own end")(in_one_call.each_has_its_own_end)
+story("An answer to several orders that is lost is lost to each")(in_one_call.a_lost_answer_is_everybodys)
 
 
 @story("A look-up finds the refund and its end")

@@ -67,6 +67,7 @@ class Story:
     webhook_first: bool = False
     only_once: bool = False
     shown_too_much: int = 0  # minor units that every echo shows on top
+    entries: int = 1  # how often an answer that is a list names it
 
 
 ORDINARY = 0
@@ -162,6 +163,8 @@ STORIES = {
         first_word="waiting",
         steps=ends("cancelled", 2),
     ),
+    22: Story("left_out", "Is carried out, but where the answer is a list, it is not in it.", entries=0),
+    23: Story("told_twice", "Is carried out, and where the answer is a list, it is in it twice.", entries=2),
 }
 
 

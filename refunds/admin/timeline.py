@@ -129,6 +129,8 @@ def of_event(event: Event) -> Line:
 def _of_attempt(attempt: Attempt, raw: bool) -> Line:
     exchanges = [{**exchange, "pretty": pretty(exchange)} for exchange in attempt.exchanges] if raw else []
     text = f"{attempt.get_outcome_display().capitalize()}" + (f": {attempt.said}" if attempt.said else "")
+    if attempt.bundle:
+        text += " · " + _("in one call with orders of other refunds")
     is_look_up = attempt.kind == Attempt.Kind.LOOK_UP and attempt.outcome != Attempt.Outcome.OPEN
     title = str(KIND_WORDS[attempt.kind])
     return Line(attempt.started_at, "attempt", title, _("worker"), text, raw=exchanges, is_look_up=is_look_up)

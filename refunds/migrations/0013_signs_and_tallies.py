@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("refunds", "0010_indexes_for_lists"),
+        ("refunds", "0011_bundles"),
     ]
 
     operations = [

@@ -22,6 +22,9 @@ class Account(models.Model):
     breaker_until = models.DateTimeField(null=True, blank=True, help_text="Until then nothing new is sent.")
     breaker_because = models.CharField(max_length=300, blank=True)
     next_call_at = models.DateTimeField(null=True, blank=True, help_text="Where calls are capped: the next free slot.")
+    next_bundle_at = models.DateTimeField(
+        null=True, blank=True, help_text="Where calls are capped: the slot that is booked for a bundle."
+    )
     webhook_key = models.TextField(
         blank=True,
         help_text="The pinned public key (PEM) their webhooks are signed with.",

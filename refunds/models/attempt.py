@@ -28,6 +28,7 @@ class Attempt(models.Model):
     order = models.JSONField(default=dict)
     body_digest = models.CharField(max_length=64, blank=True)
     before = models.JSONField(default=dict)
+    bundle = models.UUIDField(null=True, editable=False, help_text="Shared by those whose orders went out in one call.")
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.OPEN)
     said = models.CharField(max_length=500, blank=True)
     exchanges = models.JSONField(default=list)

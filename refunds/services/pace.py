@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from refunds import accounts
 from refunds.models import Account, Payment, Refund, Status
+from refunds.services.claim import obstacle
 from refunds.services.orders import gateway_for
-from refunds.services.send import obstacle
 
 SHORT = timedelta(seconds=1)  # so long a turn waits itself
 FURTHEST = timedelta(hours=1)
@@ -25,8 +25,11 @@ def slot_for(row: Refund | Payment, booked: datetime | None) -> datetime | None:
     between = accounts.between_calls(row.account.slug)
     if between is None or (isinstance(row, Refund) and row.status == Status.APPROVED and obstacle(row)):
         return None
-    now = timezone.now()
-    slot = booked if booked and booked > now - LATE else take_slot(row.account_id, between * _n_calls(row))
+    now, length = timezone.now(), between * _n_calls(row)
+    if _may_share_a_call(row):
+        slot = _slot_of_the_next_bundle(row.account_id, length)
+    else:
+        slot = booked if booked and booked > now - LATE else take_slot(row.account_id, length)
     if slot > now + SHORT:
         return slot
     time.sleep(max(slot - now, timedelta()).total_seconds())
@@ -38,10 +41,36 @@ def take_slot(account_id: int, length: timedelta) -> datetime:
     row = Account.objects.filter(pk=account_id)
     while True:
         taken, now = row.values_list("next_call_at", flat=True).get(), timezone.now()
-        # Slots of the next hour at most: any later one was given out by a clock that has been set back.
-        slot = max(now, taken) if taken and taken < now + FURTHEST else now
+        slot = _free_from(taken, now)
         if row.filter(next_call_at=taken).update(next_call_at=slot + length) == 1:
             return slot
+
+
+def _may_share_a_call(row: Refund | Payment) -> bool:
+    return isinstance(row, Refund) and row.status == Status.APPROVED and gateway_for(row.account).bundle > 1
+
+
+def _slot_of_the_next_bundle(account_id: int, length: timedelta) -> datetime:
+    """One slot for all whose orders may share a call: whoever comes first, once it is there, uses it up."""
+    row = Account.objects.filter(pk=account_id)
+    while True:
+        booked, taken = row.values_list("next_bundle_at", "next_call_at").get()
+        now = timezone.now()
+        if booked and now + SHORT < booked < now + FURTHEST:
+            return booked
+        if booked and now - LATE < booked <= now + SHORT:
+            slot, after = booked, taken
+        else:
+            slot = _free_from(taken, now)
+            after = slot + length
+        changes = {"next_call_at": after, "next_bundle_at": slot if slot > now + SHORT else None}
+        if row.filter(next_bundle_at=booked, next_call_at=taken).update(**changes) == 1:
+            return slot
+
+
+def _free_from(taken: datetime | None, now: datetime) -> datetime:
+    """Slots of the next hour at most: any later one was given out by a clock that has been set back."""
+    return max(now, taken) if taken and taken < now + FURTHEST else now
 
 
 def _n_calls(row: Refund | Payment) -> int:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from gateways.contract import Gateway, Outcome, RefundOrder
+from gateways.contract import Gateway, Outcome, RefundOrder, RefundUpdate
 from gateways.errors import NoAnswer, NotSent
 from gateways.registry import gateway_class
 from refunds import policy
 from refunds.errors import NotRefundable, WrongMoment
 from refunds.models import Attempt, Refund, Status
-from refunds.models.refund import AT_THE_GATEWAY
 from refunds.services import breaker
 from refunds.services.actor import WORKER, Actor, Mouth
-from refunds.services.again import again
 from refunds.services.attempts import close
-from refunds.services.due import ask_again, first_ask, lease, pause
-from refunds.services.hold import held_until, why_held
-from refunds.services.journal import in_english
+from refunds.services.bundle import apart, gather
+from refunds.services.claim import claim, obstacle
+from refunds.services.due import first_ask, pause
 from refunds.services.orders import (
     as_json,
-    demand_carried,
     digest_of,
     first_that_left,
     from_json,
@@ -38,7 +36,6 @@ from refunds.services.orders import (
 from refunds.services.record import NOT_REACHED, call_for, record_update
 from refunds.services.steps import locked, take_step
 
-WAIT = timedelta(minutes=1)
 TRIES_BEFORE_A_CALL = 8
 
 
@@ -50,14 +47,18 @@ def send_refund(refund_id: int, *, seen: int | None = None) -> None:
     """
     probe = breaker.take_probe(refund_id)
     try:
-        if refund := _claim(refund_id, seen, is_probe=probe is not None):
-            _send(refund, probe is not None)
+        if refund := claim(refund_id, seen, is_probe=probe is not None):
+            gateway = gateway_for(refund.account)
+            refunds = [refund] if probe else gather(refund, gateway)
+            if len(refunds) > 1:
+                _send_together(refunds, gateway)
+            else:
+                _send(refund, gateway, probe is not None)
     finally:
         breaker.give_back(probe)
 
 
-def _send(refund: Refund, is_probe: bool) -> None:
-    gateway = gateway_for(refund.account)
+def _send(refund: Refund, gateway: Gateway, is_probe: bool) -> None:
     gateway.http.not_after = _latest(refund, gateway)
     order = _order_to_send(refund)
     try:
@@ -72,92 +73,22 @@ def _send(refund: Refund, is_probe: bool) -> None:
     _call(refund, gateway, attempt, is_probe)
 
 
+def _send_together(refunds: list[Refund], gateway: Gateway) -> None:
+    """One call for all of them; each has its own attempt before it, and its own answer, or none, after it."""
+    gateway.http.not_after = min(_latest(refund, gateway) for refund in refunds)
+    bundle, sent = uuid.uuid4(), []
+    for refund in refunds:
+        if attempt := apart(refund.pk, _write_attempt, refund, gateway, _order_to_send(refund), {}, bundle):
+            sent.append((refund, attempt))
+    if sent:
+        _call_together(sent, gateway)
+
+
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
     """The moment (UTC) after which this order may not leave: the lease's, and for a repeat also the key's."""
     until = (refund.lease_until or timezone.now()) - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
     first = first_that_left(refund)
     return min(until, first.started_at + gateway.key_window) if first and gateway.key_window else until
-
-
-def obstacle(refund: Refund) -> str:
-    """Why this refund waits and is not sent, or "": said on its page, and checked again at every claim."""
-    return _why_not(refund) or breaker.why_waits(refund.account)
-
-
-def _why_not(refund: Refund) -> str:
-    """What stands against this very refund, or its account as people have set it."""
-    payment, account = refund.payment, refund.account
-    if refund.may_not_be_sent:
-        return _("The gateway spoke of this refund before we ever sent it. Withdraw it and look there.")
-    if account.paused_because:
-        return _("The account %(account)s is paused: %(why)s") % {"account": account, "why": account.paused_because}
-    if payment.is_over_committed:
-        return _("More of this payment is spoken for than was captured. Finance has to look first.")
-    if refund.needs_attention:
-        return _("Finance has to look first: %(needs_attention)s") % {"needs_attention": _(refund.needs_attention)}
-    if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
-        status = refund.retry_of.get_status_display()
-        return _("%(refund)s, which it replaces, is %(status)s now.") % {"refund": refund.retry_of, "status": status}
-    if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").first():
-        return _("What became of %(other)s, another refund of this payment, is being looked up.") % {"other": other}
-    if refund.status == Status.UNKNOWN and (why := policy.why_not_approved(refund)):
-        return why
-    if refund.exclusive and (other := _one_on_its_way(refund)):
-        return _("This gateway takes one refund of a payment at a time; %(other)s is on its way.") % {"other": other}
-    try:
-        policy.demand_refundable(payment)
-        demand_carried(refund)
-    except NotRefundable as refusal:
-        return str(refusal)
-    return why_held(refund)
-
-
-def _one_on_its_way(refund: Refund) -> Refund | None:
-    return refund.payment.refunds.filter(status__in=AT_THE_GATEWAY).exclude(pk=refund.pk).first()
-
-
-@transaction.atomic
-def _claim(refund_id: int, seen: int | None, *, is_probe: bool) -> Refund | None:
-    """Approved (or unknown, where it may be repeated) → sending, for one worker, until its lease ends."""
-    refund = locked(refund_id)
-    with in_english():
-        why = policy.why_not_approved(refund) if refund.status == Status.APPROVED else ""
-    if why:
-        _void_the_approval(refund, why)
-        return None
-    if refund.status != Status.APPROVED and (refund.status != Status.UNKNOWN or refund.version != seen):
-        return None
-    if until := held_until(refund):
-        ask_again(refund, until, count=False)
-        return None
-    if _why_not(refund) or (refund.status == Status.UNKNOWN and not again(refund).is_safe):
-        ask_again(refund, timezone.now() + WAIT, count=False)
-        return None
-    if refund.account.breaker_until and not is_probe:
-        ask_again(refund, breaker.next_try(refund.account), count=False)
-        return None
-    first = refund.status == Status.APPROVED
-    text = "Taken to the gateway." if first else "The same order goes again, under the same key."
-    until = timezone.now() + lease()
-    claimed: dict[str, Any] = {"fence": refund.fence + 1, "lease_until": until, "ask_at": until}
-    try:
-        with transaction.atomic():
-            take_step(refund, "sending", WORKER, move=refund.claim, text=text, **claimed)
-    except IntegrityError:  # another refund of this payment took the only slot at this very moment
-        return None
-    return refund
-
-
-def _void_the_approval(refund: Refund, why: str) -> None:
-    """Approved → requested: what was approved is no longer what would be sent, or by whom."""
-    text = f"{why} It has to be approved again."
-    anew: dict[str, Any] = {
-        "revision": refund.revision + 1,
-        "approvals_needed": max(refund.approvals_needed, 1),
-        "approved_at": None,
-        "ask_at": None,
-    }
-    take_step(refund, "approval void", WORKER, move=refund.unapprove, text=text, **anew)
 
 
 def _order_to_send(refund: Refund) -> RefundOrder:
@@ -167,7 +98,9 @@ def _order_to_send(refund: Refund) -> RefundOrder:
 
 
 @transaction.atomic
-def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict[str, Any]) -> Attempt | None:
+def _write_attempt(
+    refund: Refund, gateway: Gateway, order: RefundOrder, before: dict[str, Any], bundle: uuid.UUID | None = None
+) -> Attempt | None:
     """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
     now = timezone.now()
     locked(refund.pk)  # payment before refund, as everywhere
@@ -190,14 +123,14 @@ def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before:
         order=as_json(order),
         body_digest=digest,
         before=before,
+        bundle=bundle,
         started_at=now,
     )
 
 
 def _call(refund: Refund, gateway: Gateway, attempt: Attempt, is_probe: bool = False) -> None:
-    order = from_json(attempt.order, reference=refund.reference, before=attempt.before)
     try:
-        update = gateway.refund(order)
+        update = gateway.refund(_order_in(attempt, refund))
     except NotSent as accident:
         _not_sent(refund, gateway, attempt, accident)
         breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
@@ -205,12 +138,41 @@ def _call(refund: Refund, gateway: Gateway, attempt: Attempt, is_probe: bool = F
         _no_answer(refund, gateway, attempt, accident)
         breaker.note_accident(refund.account, gateway, str(accident), of_probe=is_probe)
     else:
-        with transaction.atomic():
-            refused = update.outcome is Outcome.FAILED
-            outcome = Attempt.Outcome.REFUSED if refused else Attempt.Outcome.ANSWERED
-            close(attempt, gateway, outcome, " ".join((update.outcome, update.code, update.message)).strip())
-            record_update(refund.pk, update, Mouth.ANSWER, attempt)
+        _hear_answer(refund, gateway, attempt, update)
         breaker.note_answer(refund.account)
+
+
+def _call_together(sent: list[tuple[Refund, Attempt]], gateway: Gateway) -> None:
+    """What the answer leaves out is unknown; an accident is everybody's, and counts once."""
+    account, updates = sent[0][0].account, dict[str, RefundUpdate]()
+    unspoken: NotSent | NoAnswer = NoAnswer(f"The answer of {gateway.label} says nothing of it that can be relied on.")
+    try:
+        updates |= gateway.refund_many([_order_in(attempt, refund) for refund, attempt in sent])
+    except (NotSent, NoAnswer) as accident:
+        unspoken = accident
+    for refund, attempt in sent:
+        if update := updates.get(attempt.order["key"]):
+            apart(refund.pk, _hear_answer, refund, gateway, attempt, update)
+        elif isinstance(unspoken, NotSent):
+            apart(refund.pk, _not_sent, refund, gateway, attempt, unspoken)
+        else:
+            apart(refund.pk, _no_answer, refund, gateway, attempt, unspoken)
+    if updates:
+        breaker.note_answer(account)
+    else:
+        breaker.note_accident(account, gateway, str(unspoken))
+
+
+def _order_in(attempt: Attempt, refund: Refund) -> RefundOrder:
+    return from_json(attempt.order, reference=refund.reference, before=attempt.before)
+
+
+@transaction.atomic
+def _hear_answer(refund: Refund, gateway: Gateway, attempt: Attempt, update: RefundUpdate) -> None:
+    refused = update.outcome is Outcome.FAILED
+    outcome = Attempt.Outcome.REFUSED if refused else Attempt.Outcome.ANSWERED
+    close(attempt, gateway, outcome, " ".join((update.outcome, update.code, update.message)).strip())
+    record_update(refund.pk, update, Mouth.ANSWER, attempt)
 
 
 @transaction.atomic

@@ -8,22 +8,14 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
-from django.utils.translation import gettext_noop
 
 from refunds import correlation, jobs
 from refunds.models import Payment, Refund, Status
-from refunds.services.actor import WORKER
-from refunds.services.due import ask_again, pause, take_ticket
+from refunds.services.due import take_ticket
 from refunds.services.pace import slot_for
 from refunds.services.send import send_refund
 from refunds.services.settle import look_up_payment, settle_refund
-from refunds.services.steps import locked, take_step
-
-TROUBLES_BEFORE_A_CALL = 5
-TROUBLE = gettext_noop(
-    "Something in the desk itself goes wrong with this refund again and again; the worker's log says what."
-)
+from refunds.services.trouble import note_trouble
 
 
 def take_turn(refund_id: int, booked_for: datetime, *, has_slot: bool = False) -> None:
@@ -39,7 +31,7 @@ def take_turn(refund_id: int, booked_for: datetime, *, has_slot: bool = False) -
             with correlation.about(account=refund.account.slug):
                 (send_refund if refund.status == Status.APPROVED else settle_refund)(refund_id)
     except Exception:  # noted as our own trouble and raised on; no status moves by it
-        _note_trouble(refund_id)
+        note_trouble(refund_id)
         raise
 
 
@@ -60,12 +52,3 @@ def _come_back(row: Any, seen: Refund | Payment, slot: datetime, wake: Callable[
     """Book it for its slot, unless somebody has booked it anew meanwhile."""
     if row.filter(ask_at=seen.ask_at).update(ask_at=slot):
         transaction.on_commit(lambda: wake(slot, has_slot=True), robust=True)
-
-
-@transaction.atomic
-def _note_trouble(refund_id: int) -> None:
-    """Our own fault, not the gateway's: try again by the plan, and call a person when it stays."""
-    refund = locked(refund_id)
-    if refund.asks >= TROUBLES_BEFORE_A_CALL and not refund.needs_attention:
-        take_step(refund, "trouble", WORKER, text=TROUBLE, needs_attention=TROUBLE)
-    ask_again(refund, timezone.now() + pause(refund, refund.asks))

@@ -36,6 +36,8 @@ ENDS: dict[str, End] = {
     "two_voices": ("succeeded", 1, True),
     "waits": ("succeeded", 1, False),
     "expires": ("failed", 0, False),
+    "left_out": ("succeeded", 1, False),
+    "told_twice": ("succeeded", 1, False),
 }
 # What only knocks is believed in nothing: a webhook that says more than the look-up changes nothing.
 # Where polling was slower than the bank, nobody ever saw the success, and it has simply failed.
@@ -45,7 +47,7 @@ NOT_REPEATED: dict[str, End] = dict.fromkeys(("request_lost", "error_page", "bus
 # And without a reference, they cannot even be asked.
 NOT_ASKED: dict[str, End] = {
     **NOT_REPEATED,
-    **dict.fromkeys(("answer_lost", "error_after", "drip", "late"), ("unknown", 1, True)),
+    **dict.fromkeys(("answer_lost", "error_after", "drip", "late", "left_out", "told_twice"), ("unknown", 1, True)),
 }
 OTHERWISE: dict[str, dict[str, End]] = {
     "payerly": {},

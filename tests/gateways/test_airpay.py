@@ -8,7 +8,7 @@ import random
 import re
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, parse_qsl, urlencode
@@ -77,8 +77,13 @@ def without_none(value: object) -> object:
     return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
+def in_order(found: Mapping[str, RefundUpdate], orders: list[RefundOrder]) -> list[RefundUpdate | None]:
+    assert set(found) <= {one.key for one in orders}
+    return [found.get(one.key) for one in orders]
+
+
 def read(entries: list[dict[str, object]], orders: list[RefundOrder], success: str = "true"):
-    return airpay().read_entries({"success": success, "transactions": entries}, orders)
+    return in_order(airpay().read_entries({"success": success, "transactions": entries}, orders), orders)
 
 
 def entry(payment: str, amount: str, success: str = "true", child: str = "") -> dict[str, object]:
@@ -312,7 +317,8 @@ def test_a_refused_entry_is_a_definite_no_in_whatever_words():
 
 
 def test_the_printed_answer_speaks_of_four_orders_and_leaves_three_unknown():
-    updates = airpay().read_entries(parse(recorded("airpay", "seed_answer")), printed_orders())
+    orders = printed_orders()
+    updates = in_order(airpay().read_entries(parse(recorded("airpay", "seed_answer")), orders), orders)
     assert [update and update.outcome for update in updates] == [
         PROCESSING,
         FAILED,
@@ -323,10 +329,10 @@ def test_the_printed_answer_speaks_of_four_orders_and_leaves_three_unknown():
         None,
     ]
     assert [update.reference for update in updates if update] == ["500101", "", "500501", ""]
-    assert [update.amount for update in updates[:4]] == [one.amount for one in printed_orders()[:4]]
+    assert [update.amount for update in updates[:4]] == [one.amount for one in orders[:4]]
     assert updates[3].message == "Refund Amount greater than transaction amount."
-    backwards = airpay().read_entries(parse(recorded("airpay", "seed_answer")), printed_orders()[::-1])
-    assert backwards == updates[::-1]
+    backwards = airpay().read_entries(parse(recorded("airpay", "seed_answer")), orders[::-1])
+    assert in_order(backwards, orders) == updates
 
 
 @pytest.mark.parametrize(("payment", "minor"), PRINTED)
@@ -349,8 +355,9 @@ def test_the_printed_refusal_is_not_json_and_settles_nothing():
 def test_the_printed_refusal_with_its_comma_mended_refuses_every_order():
     said = "Refund amount should be less than or equal to the balanced transaction amount."
     assert told("seed_answer_refused_repaired") == RefundUpdate(FAILED, message=said)
-    updates = airpay().read_entries(parse(recorded("airpay", "seed_answer_refused_repaired")), printed_orders())
-    assert updates == [RefundUpdate(FAILED, message=said)] * 7
+    orders = printed_orders()
+    updates = airpay().read_entries(parse(recorded("airpay", "seed_answer_refused_repaired")), orders)
+    assert in_order(updates, orders) == [RefundUpdate(FAILED, message=said)] * 7
 
 
 @pytest.mark.parametrize("top", [{"transactions": []}, {"transactions": None}, {"success": False}])
@@ -520,28 +527,93 @@ def test_the_echo_is_what_they_said_and_not_what_we_asked(echo, amount):
     assert (update.outcome, update.amount) == (PROCESSING, amount)
 
 
-def test_orders_of_one_payment_are_told_apart_by_their_amounts_and_not_by_place():
-    ten, five = order(minor=1000), order(minor=500)
-    entries = [entry("5001", "5.00", child="500102"), entry("5001", "10.00", child="500101")]
-    assert [update.reference for update in read(entries, [ten, five])] == ["500101", "500102"]
-    assert [update.reference for update in read(entries, [five, ten])] == ["500102", "500101"]
-    assert [update and update.reference for update in read(entries[:1], [ten, five])] == [None, "500102"]
-    assert read([entry("5001", "7.00", child="500103")], [ten, five]) == [None, None]
+# Several orders in one call
 
 
-def test_equal_orders_of_one_payment_cannot_be_told_apart():
-    twins = [order(), order()]
-    assert read([entry("5001", "10.00", child="500101")], twins) == [None, None]
-    both = [entry("5001", "10.00", child="500101"), entry("5001", "10.00", "false")]
-    assert read(both, twins) == [None, None]
+def test_a_bundle_is_one_post_and_each_order_has_its_own_answer():
+    asked = [order("5001"), order("5002", 2500), order("5003", 500), order("5004"), order("5006"), order("5007")]
+    with answering(http_answer(200, recorded("airpay", "several"))) as (url, seen):
+        found = in_order(airpay(url, BATCH="6").refund_many(asked), asked)
+    assert len(seen) == 1
+    body = json.loads(seen[0].partition(b"\r\n\r\n")[2])
+    assert [line["processor_id"] for line in body["transactions"]] == ["5001", "5002", "5003", "5004", "5006", "5007"]
+    assert [update and update.outcome for update in found] == [PROCESSING, FAILED, PROCESSING, None, None, None]
+    assert [update.reference for update in found if update] == ["500101", "", "500301"]
+    assert found[2].amount == Money(600, "INR"), "what they say, and not what we asked"
 
 
-def test_more_entries_than_orders_say_nothing():
+@pytest.mark.parametrize("place", range(4))
+def test_an_entry_is_found_wherever_it_stands(place):
+    asked = [order(str(number)) for number in (7, 8, 9, 10)]
+    entries = [entry(one.payment_reference, "10.00", child=f"{one.payment_reference}01") for one in asked]
+    turned = entries[place:] + entries[:place]
+    assert [update.reference for update in read(turned, asked)] == ["701", "801", "901", "1001"]
+
+
+@pytest.mark.parametrize("change", [one for one in NO_ENTRY if "airpayid" not in one], ids=repr)
+def test_a_doubt_about_one_entry_leaves_the_others_as_they_are(change):
+    entries = [entry("5001", "10.00", child="500101") | change, entry("5002", "10.00", child="500201")]
+    doubtful, sure = read(entries, [order("5001"), order("5002")])
+    assert (doubtful, sure.reference) == (None, "500201")
+
+
+@pytest.mark.parametrize("airpayid", [["5001"], {}, "R-1", 5001.0, True])
+def test_an_entry_that_could_be_about_anybody_makes_all_of_them_doubtful(airpayid):
+    entries = [entry("5001", "10.00", child="500101"), entry("5002", "10.00", "false") | {"airpayid": airpayid}]
+    assert read(entries, [order("5001"), order("5003")]) == [None, None]
+
+
+def test_an_entry_that_is_there_twice_settles_nothing():
     doubled = [entry("5001", "10.00", child="500101"), entry("5001", "10.00", child="500102")]
     assert read(doubled, [order()]) == [None]
+    assert read([doubled[0], entry("5001", "10.00", "false")], [order()]) == [None]
     strange = [entry("5001", "10.00", child="500101"), entry("5001", "99.00", child="500102")]
     assert read(strange, [order()]) == [None]
-    assert read([*strange, entry("5001", "5.00", child="500103")], [order(), order(minor=500)]) == [None, None]
+
+
+def test_one_child_of_two_payments_is_nobodys():
+    twins = [entry("5001", "10.00", child="500101"), entry("5002", "10.00", child="500101")]
+    assert read([*twins, entry("5003", "10.00", child="5")], [order("5001"), order("5002"), order("5003")])[:2] == [
+        None,
+        None,
+    ]
+    refused = [entry("5001", "10.00", "false"), entry("5002", "10.00", "false")]
+    assert [update.outcome for update in read(refused, [order("5001"), order("5002")])] == [FAILED, FAILED]
+
+
+def test_a_no_to_the_whole_answer_is_a_no_to_each():
+    found = read([], [order("5001"), order("5002")], "false")
+    assert [update.outcome for update in found] == [FAILED, FAILED]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"success":"true"}', b'{"success":"perhaps"}'])
+def test_an_answer_that_names_nobody_says_nothing_of_anybody(body):
+    assert answer_to_two(body) == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html></html>", b'{"mercid":"1002"}', b'{"transactions":{}}'])
+def test_a_whole_answer_in_doubt_is_an_accident_of_all(body):
+    with pytest.raises(NoAnswer):
+        answer_to_two(body)
+
+
+def answer_to_two(body: bytes) -> Mapping[str, RefundUpdate]:
+    with answering(http_answer(200, body)) as (url, _):
+        return airpay(url).refund_many([order("5001"), order("5002")])
+
+
+@pytest.mark.parametrize("number", ["0", "101", "-1", "1.0", "", " 2", "2 ", "\u0662", "ten", "1000000", "01"])
+def test_batch_is_a_number_from_1_to_100(number):
+    if number == "":
+        assert airpay(BATCH=number).bundle == 1
+        return
+    with pytest.raises(Misconfigured, match=r"BATCH is .* Airpay takes 100 orders in a call, so write 1 to 100"):
+        airpay(BATCH=number)
+
+
+@pytest.mark.parametrize("number", [1, 2, 99, 100])
+def test_batch_is_how_many_orders_share_a_call(number):
+    assert airpay(BATCH=str(number)).bundle == number
 
 
 def test_entries_about_others_change_nothing():
@@ -1012,12 +1084,31 @@ def test_several_entries_are_each_an_order_of_their_own(sandbox):
     asked = [order("716000001"), order("716000002"), order("716000002", 500), order("716000003", 1001)]
     gateway = connect(sandbox)
     said = post(sandbox, gateway.write_entries(asked))
-    updates = gateway.read_entries(parse(said.content), asked)
-    assert [update.outcome for update in updates] == [PROCESSING, PROCESSING, FAILED, FAILED]
-    assert updates[2].message == "Refund amount should be less than or equal to the balanced transaction amount."
+    entries = said.json()["transactions"]
+    assert [one["airpayid"] for one in entries] == ["716000003", "716000002", "716000002", "716000001"], "turned round"
+    assert [one["success"] for one in entries[::-1]] == ["true", "true", "false", "false"]
+    assert entries[1]["message"] == "Refund amount should be less than or equal to the balanced transaction amount."
     assert [line["minor"] for line in sandbox.ledger()] == [1000, 1000]
     many = [order(str(number)) for number in range(1, 101)]
     assert len(post(sandbox, gateway.write_entries(many)).json()["transactions"]) == 100
+
+
+def test_a_bundle_may_be_left_out_told_twice_and_told_another_amount(sandbox):
+    asked = [order("716000001", 1022), order("716000002", 1023), order("716000003", 1012), order("716000004")]
+    asked.append(order("716000005", 1001))
+    found = in_order(connect(sandbox, BATCH="5").refund_many(asked), asked)
+    assert [update and update.outcome for update in found] == [None, None, PROCESSING, PROCESSING, FAILED]
+    assert found[2].amount == Money(1013, "INR")
+    assert len(sandbox.requests()) == 1
+    assert sorted(line["minor"] for line in sandbox.ledger()) == [1000, 1012, 1022, 1023]
+
+
+@pytest.mark.parametrize("story", ["left_out", "told_twice"])
+def test_an_order_that_went_alone_can_be_left_out_and_told_twice_too(sandbox, story):
+    sandbox.tell(story)
+    with pytest.raises(NoAnswer, match="no entry about this refund"):
+        connect(sandbox).refund(order("716000001"))
+    assert len(sandbox.ledger()) == 1
 
 
 def test_a_story_that_breaks_the_line_breaks_it_for_all_entries(sandbox):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from gateways import registry
+from gateways.airpay import Airpay
 from gateways.contract import Capabilities, LookUp, Outcome, RefundUpdate, Repeat, Webhooks
 from gateways.errors import BadWebhook, NoAnswer, NotSent
 from gateways.http import HttpClient
@@ -191,6 +192,42 @@ class ReadsCarelessly(Payerly):
         return super().read_webhook(delivery)
 
 
+class MakesACallOfEach(Airpay):
+    def refund_many(self, orders):
+        return {
+            key: update
+            for order in orders
+            for key, update in super(MakesACallOfEach, self).refund_many([order]).items()
+        }
+
+
+class GoesByPlaces(Airpay):
+    def refund_many(self, orders):
+        found = super().refund_many(orders)
+        return dict(zip([order.key for order in orders], found.values(), strict=False))
+
+
+class TakesSilenceForARefusal(Airpay):
+    def refund_many(self, orders):
+        silence = RefundUpdate(Outcome.FAILED, code="silence")
+        return {order.key: silence for order in orders if len(orders) > 1} | super().refund_many(orders)
+
+
+class EchoesAllOfThem(Airpay):
+    def refund_many(self, orders):
+        amounts = {order.key: order.amount for order in orders if len(orders) > 1}
+        found = super().refund_many(orders)
+        return {key: replace(one, amount=amounts.get(key, one.amount)) for key, one in found.items()}
+
+
+class CallsALostBundleUnsent(Airpay):
+    def refund_many(self, orders):
+        try:
+            return super().refund_many(orders)
+        except NoAnswer as error:
+            raise NotSent("It was surely lost.") if len(orders) > 1 else error from error
+
+
 BROKEN = {
     NamesItsDetailsForNobody: "An order is accepted and moves its money once",
     SaysAnotherAmount: "An order is accepted and moves its money once",
@@ -207,6 +244,11 @@ BROKEN = {
     TakesEveryWordForSuccess: "A word that nobody knows is no end",
     EchoesItself: "An echo is what they said, not what was asked",
     HidesNothing: "Secrets stay out of everything that is kept",
+    MakesACallOfEach: "Of several orders in one call, each has its own end",
+    GoesByPlaces: "Of several orders in one call, each has its own end",
+    TakesSilenceForARefusal: "Of several orders in one call, each has its own end",
+    EchoesAllOfThem: "Of several orders in one call, each has its own end",
+    CallsALostBundleUnsent: "An answer to several orders that is lost is lost to each",
     NeverSeesTheEnd: "A look-up finds the refund and its end",
     TakesAFailureForSuccess: "A refund that fails later is never called a success",
     FindsOnlyWhatItKnows: "A lost answer is found again",
@@ -220,7 +262,7 @@ BROKEN = {
 @pytest.mark.parametrize("kind", BROKEN, ids=lambda kind: kind.__name__)
 def test_exactly_its_own_story_sees_a_broken_connector(kind):
     with ThreadPoolExecutor(6) as pool:  # they mostly wait
-        results = list(pool.map(lambda story: run_one("payerly", story, kind), CONTRACT))
+        results = list(pool.map(lambda story: run_one(kind.name, story, kind), CONTRACT))
     flaws = {result.story: result.sentence for result in results if result.verdict is Verdict.BROKEN}
     assert list(flaws) == [BROKEN[kind]], flaws
     assert flaws[BROKEN[kind]]

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from gateways import registry
-from gateways.contract import Gateway, LookUp, Repeat, Webhooks
+from gateways.contract import COMMON_SETTINGS, Gateway, LookUp, Repeat, Webhooks, bundle_of
+from gateways.errors import Misconfigured
 from gateways.sandbox import Sandbox
 from gateways.sandbox.certify import CONTRACT, Verdict, run_one
 
@@ -48,6 +49,10 @@ def test_its_declarations_fit_together(name):
         assert kind.can.look_up is LookUp.BY_KEY, "absence has to be seen by our own key"
     if kind.can.repeat is Repeat.WITHIN_WINDOW:
         assert kind.key_window
+    if kind.can.bundle > 1:
+        assert kind.refund_many is not Gateway.refund_many
+        assert kind.before is Gateway.before, "what was shown before one order says nothing after several"
+        assert kind.can.repeat is Repeat.NEVER, "an order that goes again has to be the same bytes, and so alone"
     if kind.can.webhooks is not Webhooks.NONE:
         assert kind.verify_webhook is not Gateway.verify_webhook
         assert kind.read_webhook is not Gateway.read_webhook
@@ -62,4 +67,14 @@ def test_its_assumptions_are_named_and_can_be_answered(name):
     assert len(set(ids)) == len(ids)
     assert all(one.startswith(f"{name}-") for one in ids)
     assert all(one.setting in ("", *kind.settings()) for one in kind.assumptions)
+    assert all(one.relied_on_by in ("", *COMMON_SETTINGS) for one in kind.assumptions)
+
+
+def test_an_account_says_how_many_orders_share_a_call_and_by_default_none_do(name):
+    kind = registry.gateway_class(name)
+    assert bundle_of("1", kind.label, kind.can.bundle) == 1
+    assert bundle_of(str(kind.can.bundle), kind.label, kind.can.bundle) == kind.can.bundle
+    with pytest.raises(Misconfigured, match=f"{kind.label} takes .* in a call"):
+        bundle_of(str(kind.can.bundle + 1), kind.label, kind.can.bundle)
+    assert "BATCH" in kind.settings()
     assert all(one.text.endswith(".") for one in kind.assumptions)

@@ -69,6 +69,8 @@ TOLD = [
     (20, Outcome.PROCESSING, [SUCCESS], ["refund"], ["SUCCESS"]),
     (21, Outcome.PROCESSING, [DECLINED], [], ["CANCELLED"]),
     (22, Outcome.PROCESSING, [SUCCESS], ["refund"], ["SUCCESS"]),
+    (23, Outcome.PROCESSING, [SUCCESS], ["refund"], ["SUCCESS"]),
+    (24, Outcome.PROCESSING, [SUCCESS], ["refund"], ["SUCCESS"]),
 ]
 
 

@@ -66,7 +66,7 @@ def resend_whoever_it_is(patch: Patch) -> None:
 
 
 def resend_without_looking(patch: Patch) -> None:
-    patch.setattr(ROOMS["send"], "_claim", _claim_at_any_version(ROOMS["send"]._claim))
+    patch.setattr(ROOMS["send"], "claim", _claim_at_any_version(ROOMS["send"].claim))
 
 
 def _claim_at_any_version(claim: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,12 +141,12 @@ def lease_shorter_than_the_call(patch: Patch) -> None:
 
 
 def no_exclusive_slot(patch: Patch) -> None:
-    patch.setattr(ROOMS["send"], "_one_on_its_way", lambda refund: None)
+    patch.setattr(ROOMS["claim"], "_one_on_its_way", lambda refund: None)
     patch.setattr(HERE, "dropped", {"refund_one_at_a_time"})
 
 
 def retry_while_the_first_is_unknown(patch: Patch) -> None:
-    for room in ("request", "send"):
+    for room in ("request", "claim"):
         patch.setattr(ROOMS[room], "Status", _Lenient)
     patch.setattr(people, "RETRIED", (Status.UNKNOWN,))
 

@@ -24,6 +24,7 @@ NAMES = [
     "again",
     "attempts",
     "cancel",
+    "claim",
     "confirm",
     "decide",
     "declare",
@@ -101,7 +102,7 @@ def in_memory() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(ROOMS["declare"], "settle_unmatched", _nothing)
         patch.setattr(ROOMS["settle"], "_take_in_the_others", _nothing)
         patch.setattr(ROOMS["settle"], "wake_those_behind", _nothing)
-        for room in ("send", "settle", "cancel"):
+        for room in ("claim", "send", "settle", "cancel"):
             patch.setattr(ROOMS[room], "breaker", CLOSED)
         patch.setattr(timezone, "now", lambda: NOW)
         patch.setattr(accounts, "connect", lambda account: gateways.Current({}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 
 from refunds.models import Refund, Status
-from refunds.services.send import obstacle
+from refunds.services.claim import obstacle
 from tests.model import gateways
 from tests.model.memory import HERE, RefundRow
 from tests.model.world import LIVE, REFUNDS, State, World

@@ -67,7 +67,7 @@ def as_claimed(pk: int, worker: Worker) -> RefundRow:
 
 
 def _claim(world: World, pk: int, worker: Worker) -> Worker | None:
-    refund = ROOMS["send"]._claim(pk, HERE.refunds[pk - 1].version if worker.seen else None, is_probe=False)
+    refund = ROOMS["send"].claim(pk, HERE.refunds[pk - 1].version if worker.seen else None, is_probe=False)
     if refund is None:
         return None
     HERE.refunds[pk - 1].lease_until = RUNNING

@@ -41,7 +41,7 @@ def _ground(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 def would_go(refund: Refund, seen: int | None = None) -> bool:
     """Whether a worker that takes it now would carry it to the gateway."""
-    return send._claim(refund.pk, seen, is_probe=False) is not None
+    return send.claim(refund.pk, seen, is_probe=False) is not None
 
 
 # --- I27: six roads ---

@@ -79,6 +79,34 @@ def test_another_answer_goes_into_the_accounts_own_variable() -> None:
     assert variables == ["PAYERLY_EU_QUIET_WINDOW_SECONDS", "", ""]
 
 
+def test_what_a_setting_begins_to_rely_on_is_in_nobodys_way_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    relied_on = Assumption("payerly-many", "Each stands alone.", is_critical=True, relied_on_by="BATCH")
+    monkeypatch.setattr(Brand, "assumptions", (relied_on,))
+    account = make_account()
+    for batch in ("", "1"):
+        monkeypatch.setenv("PAYERLY_EU_BATCH", batch)
+        assert assumptions.unproved(account) == []
+        (standing,) = assumptions.standing_of(account)
+        assert (standing.word, "unless PAYERLY_EU_BATCH is set" in standing.sentence) == ("assumed", True)
+    monkeypatch.setenv("PAYERLY_EU_BATCH", "2")
+    assert assumptions.unproved(account) == ["payerly-many"]
+    assert "unless" not in assumptions.standing_of(account)[0].sentence
+    monkeypatch.setenv("PAYERLY_EU_ACCEPT_ASSUMPTIONS", "payerly-many")
+    assert assumptions.unproved(account) == []
+
+
+def test_a_live_account_sends_bundles_once_its_owner_answers_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ACCOUNTS", "airpay-in:airpay")
+    monkeypatch.setenv("AIRPAY_IN_MODE", "live")
+    critical = [one.id for one in registry.gateway_class("airpay").assumptions if one.is_critical]
+    assert "airpay-bundle" in critical
+    monkeypatch.setenv("AIRPAY_IN_ACCEPT_ASSUMPTIONS", ",".join(set(critical) - {"airpay-bundle"}))
+    assert found() == []
+    monkeypatch.setenv("AIRPAY_IN_BATCH", "10")
+    (error,) = found()
+    assert error.startswith("E018 Account airpay-in is live, but nobody has proved or accepted airpay-bundle: ")
+
+
 @pytest.mark.parametrize("answer", ["list_two", "list_empty"])
 def test_only_refunds_that_are_shown_prove_anything(door: Door, answer: str) -> None:
     door.answer = recorded("payerly", answer)
@@ -316,6 +344,20 @@ def test_an_account_that_cannot_be_used_still_shows_what_is_known(monkeypatch: p
 def test_every_gateway_has_words_for_what_it_can(name: str) -> None:
     sentences = dict(capabilities.abilities(registry.gateway_class(name)))
     assert all(text.endswith(".") for text in sentences.values()), sentences
+
+
+def test_the_card_says_how_many_orders_share_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ACCOUNTS", "airpay-in:airpay,payerly-eu:payerly")
+    for name in registry.gateway_class("airpay").needs:
+        monkeypatch.setenv(f"AIRPAY_IN_{name}", "https://airpay.example" if name == "URL" else "1" * 16)
+
+    def said(slug: str) -> str:
+        return dict(capabilities.card_of(make_account(slug)).abilities)["Orders in one call"]
+
+    assert said("payerly-eu") == "One."
+    assert said("airpay-in") == "One; up to 100 where BATCH is set."
+    monkeypatch.setenv("AIRPAY_IN_BATCH", "20")
+    assert said("airpay-in") == "Up to 20, each of another payment."
 
 
 def plan(*pauses: timedelta) -> str:

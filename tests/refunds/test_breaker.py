@@ -19,7 +19,7 @@ from refunds import services
 from refunds.errors import NotAllowed, NotRefundable, WrongMoment
 from refunds.models import Account, Refund
 from refunds.services import breaker
-from refunds.services.send import obstacle
+from refunds.services.claim import obstacle
 from tests.builders import again, approved, bob, carol, make_account, make_payment, person
 from tests.refunds.test_refund_screens import at_the_desk, page_of
 
