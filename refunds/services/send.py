@@ -30,13 +30,15 @@ from refunds.services.orders import (
     as_json,
     demand_carried,
     digest_of,
+    first_send,
     first_that_left,
     from_json,
     gateway_for,
     order_of,
+    was_claimed_before,
 )
 from refunds.services.record import NOT_REACHED, call_for, record_update
-from refunds.services.steps import locked, take_step
+from refunds.services.steps import lock_payment, locked, take_step
 
 WAIT = timedelta(minutes=1)
 TRIES_BEFORE_A_CALL = 8
@@ -75,7 +77,7 @@ def _send(refund: Refund, is_probe: bool) -> None:
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
     """The moment (UTC) after which this order may not leave: the lease's, and for a repeat also the key's."""
     until = (refund.lease_until or timezone.now()) - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
-    first = first_that_left(refund)
+    first = first_that_left(refund) if was_claimed_before(refund) else None
     return min(until, first.started_at + gateway.key_window) if first and gateway.key_window else until
 
 
@@ -98,7 +100,7 @@ def _why_not(refund: Refund) -> str:
     if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
         status = refund.retry_of.get_status_display()
         return _("%(refund)s, which it replaces, is %(status)s now.") % {"refund": refund.retry_of, "status": status}
-    if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").first():
+    if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").only("pk").first():
         return _("What became of %(other)s, another refund of this payment, is being looked up.") % {"other": other}
     if refund.status == Status.UNKNOWN and (why := policy.why_not_approved(refund)):
         return why
@@ -162,7 +164,7 @@ def _void_the_approval(refund: Refund, why: str) -> None:
 
 def _order_to_send(refund: Refund) -> RefundOrder:
     """The order as first sent, if there is one: one refund keeps one key and one body for ever."""
-    first = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    first = first_send(refund) if was_claimed_before(refund) else None
     return from_json(first.order, reference=refund.reference) if first else order_of(refund)
 
 
@@ -170,13 +172,13 @@ def _order_to_send(refund: Refund) -> RefundOrder:
 def _write_attempt(refund: Refund, gateway: Gateway, order: RefundOrder, before: dict[str, Any]) -> Attempt | None:
     """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
     now = timezone.now()
-    locked(refund.pk)  # payment before refund, as everywhere
+    lock_payment(refund)  # before the refund, as everywhere
     ours = Refund.objects.filter(pk=refund.pk, status=Status.SENDING, fence=refund.fence, lease_until__gt=now)
     ours = ours.filter(may_not_be_sent=False)
     if ours.update(sent_at=Coalesce("sent_at", now)) != 1:
         return None
     digest = digest_of(gateway.body(order), order)
-    earlier = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    earlier = first_send(refund) if was_claimed_before(refund) else None
     if earlier and earlier.body_digest != digest:
         why = "The same order would be written differently today, so it was not sent again."
         now_is = locked(refund.pk)

@@ -1,0 +1,1 @@
+"""What is measured, against what; results are ratios of one run on one machine."""
