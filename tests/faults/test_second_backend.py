@@ -22,6 +22,7 @@ from tests.builders import approved, make_account
 from tests.house import ROOT, House, until, until_status
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(
         not shutil.which("redis-server") or not find_spec("django_tasks_rq"),
