@@ -86,6 +86,7 @@ def test_what_cannot_begin_at_once_stays_in_line(desk: Desk) -> None:
     assert standing() == {"READY": 1, "RUNNING": 2}
     desk.may_end.set()
     until(lambda: standing() == {"SUCCESSFUL": 3})
+    until(lambda: not desk.worker.done)
     assert sorted(desk.begun) == [1, 2, 3]
 
 
