@@ -14,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -130,40 +130,43 @@ def measure(case: Case, environment: dict[str, str], servers: Sequence[psutil.Pr
     """Let the workers at it, and look at the middle of what they did."""
     command = [sys.executable, "manage.py", "worker", "--threads", str(case.threads)]
     wanted = min(round(SECONDS * case.processes * case.threads / LATENCY), MOST_REFUNDS)
-    with Path(os.environ.get("BENCH_LOG", os.devnull)).open("wb") as log:
-        before = {"simulator": cpu_of([psutil.Process(simulator)]), "database": cpu_of(servers)}
-        workers = [
-            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log) for _ in range(case.processes)
-        ]
-        try:
-            done = wait_for(wanted, environment, workers)
-            case.memory_mb = max(peak_mb(worker.pid) for worker in workers)
-            spent = {
-                "worker": cpu_of([psutil.Process(worker.pid) for worker in workers]),
-                "simulator": cpu_of([psutil.Process(simulator)]) - before["simulator"],
-                "database": cpu_of(servers) - before["database"],
-            }
-        finally:
-            for worker in workers:
-                worker.kill()
-            for worker in workers:
-                worker.wait()
-    fifth = len(done) // 5
-    middle = done[fifth:-fifth]  # neither the start nor the end, when threads have nothing left to do
+    with tempfile.TemporaryFile() as log, started(case.processes, command, environment, log) as workers:
+        groups = {"worker": workers, "simulator": [psutil.Process(simulator)], "database": servers}
+        at_first, cpu_at_first = wait_for(wanted // 5, environment, workers), cpu_of(groups)  # by now all have started
+        done, cpu = wait_for(wanted, environment, workers), cpu_of(groups)
+        case.memory_mb = max(peak_mb(worker.pid) for worker in workers)
+    middle = done[wanted // 5 : -wanted // 5]  # neither the start nor the end, when threads have nothing left to do
     case.per_second = (len(middle) - 1) / (middle[-1] - middle[0])
     case.of_the_limit = case.per_second / (case.processes * case.threads / LATENCY)
-    case.cpu_ms = {name: seconds * 1000 / len(done) for name, seconds in spent.items() if seconds > 0}
+    n_meanwhile = len(done) - len(at_first)
+    case.cpu_ms = {name: (cpu[name] - cpu_at_first[name]) * 1000 / n_meanwhile for name in groups if groups[name]}
     return case
 
 
-def wait_for(wanted: int, environment: dict[str, str], workers: Sequence[subprocess.Popen[bytes]]) -> list[float]:
-    """When each answer was heard, in seconds, once so many were."""
+@contextmanager
+def started(
+    number: int, command: Sequence[str], environment: dict[str, str], log: IO[bytes]
+) -> Iterator[list[psutil.Process]]:
+    processes = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log) for _ in range(number)]
+    try:
+        yield [psutil.Process(process.pid) for process in processes]
+    except TimeoutError as error:
+        log.seek(0)
+        sys.exit(f"{error}\n{log.read()[-2000:].decode(errors='replace')}")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def wait_for(wanted: int, environment: dict[str, str], workers: Sequence[psutil.Process]) -> list[float]:
+    """When each answer was heard, in seconds, once so many were. Raises TimeoutError."""
     ends = time.monotonic() + LONGEST
     while len(done := finished(environment["DATABASE_URL"])) < wanted:
-        if time.monotonic() > ends or any(worker.poll() is not None for worker in workers):
+        if time.monotonic() > ends or any(worker.status() == psutil.STATUS_ZOMBIE for worker in workers):
             raise TimeoutError(f"Only {len(done)} of {wanted} were sent.")
         time.sleep(0.5)
-    return done[:wanted]
+    return done
 
 
 def finished(url: str) -> list[float]:
@@ -180,16 +183,14 @@ def finished(url: str) -> list[float]:
         return [row[0].timestamp() for row in line.execute(sql)]
 
 
-def cpu_of(processes: Sequence[psutil.Process]) -> float:
-    """Seconds, with those of the children, also of those that have ended."""
-    spent = 0.0
-    for process in processes:
-        for one in (process, *process.children(recursive=True)):
-            try:
+def cpu_of(groups: Mapping[str, Sequence[psutil.Process]]) -> dict[str, float]:
+    """Seconds of each group so far, with those of the children, also of those that have ended."""
+    spent = dict.fromkeys(groups, 0.0)
+    for name, processes in groups.items():
+        for one in [one for process in processes for one in (process, *process.children(recursive=True))]:
+            with suppress(psutil.NoSuchProcess):
                 times = one.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            spent += times.user + times.system + (times.children_user + times.children_system)
+                spent[name] += times.user + times.system + times.children_user + times.children_system
     return spent
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 from django_tasks import task
+from django_tasks_db import DatabaseBackend
 
 from refunds import correlation
 from refunds.models.refund import number_of
@@ -73,9 +74,22 @@ def tell(person_id: int | None) -> None:
     services.tell(person_id)
 
 
-def enqueue(ticket: Any, *arguments: Any, **named: Any) -> None:
-    """Put a job in line, with the act from which it follows."""
-    ticket.enqueue(*arguments, **named, origin=correlation.origin())
+def enqueue(job: Any, at: datetime, *arguments: Any, priority: int = 0, **named: Any) -> None:
+    """Have a job done at that moment (UTC), as far as the backend can; it is told the act from which it follows.
+
+    What it cannot put off is left to the sweep, which finds it when it is due; without priorities it is first come,
+    first served.
+    """
+    backend, wishes = job.get_backend(), dict[str, Any]()
+    is_due = at <= timezone.now()
+    if not is_due and not backend.supports_defer:
+        return
+    # The database's line is sorted by the moment, and a job without one stands at its end.
+    if not is_due or isinstance(backend, DatabaseBackend):
+        wishes["run_after"] = at
+    if backend.supports_priority:
+        wishes["priority"] = priority
+    job.using(**wishes).enqueue(*arguments, **named, origin=correlation.origin())
 
 
 def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
@@ -84,26 +98,31 @@ def wake(refund_id: int, booked_for: datetime, *, at_once: bool = False, has_slo
     `has_slot`: the moment is a slot of its own among the account's calls.
     """
     when = timezone.now() if at_once else booked_for
-    enqueue(turn.using(run_after=when), refund_id, booked_for.isoformat(), has_slot=has_slot)
+    enqueue(turn, when, refund_id, booked_for.isoformat(), has_slot=has_slot)
 
 
 def wake_payment(payment_id: int, booked_for: datetime, *, at_once: bool = False, has_slot: bool = False) -> None:
     """The same for a payment's turn."""
     when = timezone.now() if at_once else booked_for
-    enqueue(payment_turn.using(run_after=when), payment_id, booked_for.isoformat(), has_slot=has_slot)
+    enqueue(payment_turn, when, payment_id, booked_for.isoformat(), has_slot=has_slot)
 
 
 def wake_batch(batch_id: int, booked_for: datetime, *, at_once: bool = False) -> None:
     """After everything else: what is to be sent does not wait for a long file."""
     when = timezone.now() if at_once else booked_for
-    enqueue(batch_turn.using(priority=-10, run_after=when), batch_id, booked_for.isoformat())
+    enqueue(batch_turn, when, batch_id, booked_for.isoformat(), priority=-10)
 
 
 def wake_key_fetch(account_id: int) -> None:
     """Before everything else: without the key no webhook of the account is let in."""
-    enqueue(key_fetch.using(priority=10, run_after=timezone.now()), account_id)
+    enqueue(key_fetch, timezone.now(), account_id, priority=10)
 
 
 def wake_tell(person_id: int | None) -> None:
     """Have this person, or without one the house's channel, told what is due; after whatever moves money."""
-    enqueue(tell.using(priority=-10, run_after=timezone.now()), person_id)
+    enqueue(tell, timezone.now(), person_id, priority=-10)
+
+
+def wake_verification(asked_by: int) -> None:
+    """Have the whole history looked at for this person, at once."""
+    enqueue(verification, timezone.now(), asked_by)

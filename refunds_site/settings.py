@@ -120,6 +120,14 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
     }
 elif pool_size := ENV.int("DATABASE_POOL", default=0):
     DATABASE["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": DATABASE_WAIT_SECONDS}
+if DATABASE["ENGINE"].endswith("postgresql"):
+    # Both ends of a dead link notice it within this wait: TCP by itself takes a quarter of an hour, and all that time
+    # a worker would hang, or the server would keep what a lost worker had locked.
+    patience = max(DATABASE_WAIT_SECONDS // 4, 1)
+    alive = {"keepalives_idle": 2 * patience, "keepalives_interval": patience, "keepalives_count": 2}
+    alive["tcp_user_timeout"] = 4 * patience * 1000
+    served = " ".join(f"-c tcp_{name.removeprefix('tcp_')}={number}" for name, number in alive.items())
+    DATABASE["OPTIONS"] = {"connect_timeout": 4 * patience, **alive, "options": served, **DATABASE["OPTIONS"]}
 if "pool" not in DATABASE["OPTIONS"]:
     DATABASE.setdefault("CONN_MAX_AGE", ENV.int("CONN_MAX_AGE", default=60))
 DATABASE["CONN_HEALTH_CHECKS"] = True  # after a restart of the database, nobody is handed a dead connection
@@ -139,7 +147,20 @@ CACHES = {
 # --- Jobs: Django's Tasks API; a row is written in the caller's transaction, services enqueue by on_commit ---
 
 WORKER_THREADS = ENV.int("WORKER_THREADS", default=8)  # jobs at the same time in one worker
-TASKS = {"default": {"BACKEND": ENV.str("TASKS_BACKEND", default="django_tasks_db.DatabaseBackend")}}
+TASKS_BACKEND = ENV.str("TASKS_BACKEND", default="django_tasks_db.DatabaseBackend").strip()
+TASKS = {"default": {"BACKEND": TASKS_BACKEND}}
+if TASKS_BACKEND.startswith("django_tasks_rq."):
+    INSTALLED_APPS += ["django_rq"]
+    # JSON, since whoever can write a pickle into Redis could run code in our workers.
+    RQ_QUEUES = {
+        "default": {
+            "URL": str(ENV.ENVIRON.get("TASKS_URL", "redis://127.0.0.1:6379/0")).strip(),  # past casts, as SECRET_KEY
+            "SERIALIZER": "rq.serializers.JSONSerializer",
+            "DEFAULT_TIMEOUT": ENV.int("TASKS_TIMEOUT", default=900),
+        }
+    }
+    RQ = {"JOB_CLASS": "django_tasks_rq.Job"}
+    RQ_SHOW_ADMIN_LINK = False  # its pages know nothing of our people's rights
 
 # --- Calls to gateways: one call's whole time, and how long a worker's claim on a refund is good for ---
 

@@ -35,7 +35,16 @@ SMALL = {
 REVIEWED: dict[str, str] = {}
 
 ONLINE = (AddIndexOnline, RemoveIndexOnline)
-HARMLESS_STEPS = {"create_groups", "forget_parts", "index_parts", "create_reasons", "install_guards", "lift_guards", "remove_guards", "noop"}
+HARMLESS_STEPS = {
+    "create_groups",
+    "forget_parts",
+    "index_parts",
+    "create_reasons",
+    "install_guards",
+    "lift_guards",
+    "remove_guards",
+    "noop",
+}
 
 
 def added_field(operation: Any, state: Any) -> Iterator[str]:

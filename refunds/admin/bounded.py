@@ -22,7 +22,7 @@ class Bounded(Paginator):
         return int(rows.order_by().values("pk")[: MOST_ROWS + 1].count())
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return min(self._n_seen, MOST_ROWS)
 
     @property

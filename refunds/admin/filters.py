@@ -205,7 +205,7 @@ class OfCurrency(Asked):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(code, code) for code in currencies()]
 
-    def asked(self, question: str, me: User, rows: Rows) -> Rows:
+    def asked(self, question: str, me: User, rows: Any) -> Any:
         return rows.filter(currency=question)
 
 

@@ -79,6 +79,6 @@ class VerificationAdmin(OwnPage):
         """Put a look at everything in line; the worker does it, since it reads every line there is."""
         if not policy.may(request.user, policy.VERIFY) or not self.has_view_permission(request):
             raise PermissionDenied
-        jobs.enqueue(jobs.verification, request.user.pk)
+        jobs.wake_verification(request.user.pk)
         messages.success(request, _("A worker looks at the whole history now. The result appears in this list."))
         return redirect("admin:refunds_verification_changelist")

@@ -44,7 +44,7 @@ def _why_not(refund: Refund) -> str:
     if refund.retry_of and refund.retry_of.status not in (Status.FAILED, Status.REVERSED):
         status = refund.retry_of.get_status_display()
         return _("%(refund)s, which it replaces, is %(status)s now.") % {"refund": refund.retry_of, "status": status}
-    if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").first():
+    if other := payment.refunds.exclude(pk=refund.pk).exclude(to_confirm="").only("pk").first():
         return _("What became of %(other)s, another refund of this payment, is being looked up.") % {"other": other}
     if refund.status == Status.UNKNOWN and (why := policy.why_not_approved(refund)):
         return why
@@ -87,7 +87,7 @@ def claim(refund_id: int, seen: int | None, *, is_probe: bool) -> Refund | None:
     until = timezone.now() + lease()
     claimed: dict[str, Any] = {"fence": refund.fence + 1, "lease_until": until, "ask_at": until}
     try:
-        with transaction.atomic():
+        with transaction.atomic(savepoint=refund.exclusive):
             take_step(refund, "sending", WORKER, move=refund.claim, text=text, **claimed)
     except IntegrityError:  # another refund of this payment took the only slot at this very moment
         return None

@@ -35,7 +35,12 @@ def first_ask(refund: Refund) -> datetime | None:
 
 
 def wake_at(refund: Refund, ask_at: datetime) -> None:
-    """Put a job in line once this transaction is committed. Only a wake-up: the row's `ask_at` is the truth."""
+    """Put a job in line once this transaction is committed. Only a wake-up: the row's `ask_at` is the truth.
+
+    None for the end of a claim: who holds it books what comes next, and a lost worker's is found by the sweep.
+    """
+    if refund.status == Status.SENDING:
+        return
     transaction.on_commit(lambda: jobs.wake(refund.pk, ask_at), robust=True)
 
 

@@ -58,7 +58,7 @@ def difference(refund: Refund, update: RefundUpdate) -> str:
     if update.amount and update.amount != refund.money:
         return f"They say {update.amount} {update.amount.currency}; we asked {refund.money} {refund.money.currency}."
     taken = Refund.objects.filter(account=refund.account, reference=update.reference).exclude(pk=refund.pk)
-    if update.reference and (other := taken.first()):
+    if update.reference != refund.reference and update.reference and (other := taken.only("pk").first()):
         return f"They name the reference {update.reference}, which is {other}'s."
     return ""
 

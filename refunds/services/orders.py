@@ -63,8 +63,17 @@ def order_as_sent(refund: Refund) -> RefundOrder:
     """
     if sent := first_that_left(refund):
         return from_json(sent.order, reference=refund.reference, before=sent.before)
-    first = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    first = first_send(refund)
     return from_json(first.order, reference=refund.reference) if first else order_of(refund)
+
+
+def was_claimed_before(refund: Refund) -> bool:
+    """Whether a claim came before the one that is held: without it there is no send to look for."""
+    return refund.fence > 1
+
+
+def first_send(refund: Refund) -> Attempt | None:
+    return refund.attempts.filter(kind=Attempt.Kind.SEND).first()
 
 
 def first_that_left(refund: Refund) -> Attempt | None:

@@ -28,13 +28,15 @@ from refunds.services.due import first_ask, pause
 from refunds.services.orders import (
     as_json,
     digest_of,
+    first_send,
     first_that_left,
     from_json,
     gateway_for,
     order_of,
+    was_claimed_before,
 )
 from refunds.services.record import NOT_REACHED, call_for, record_update
-from refunds.services.steps import locked, take_step
+from refunds.services.steps import lock_payment, locked, take_step
 
 TRIES_BEFORE_A_CALL = 8
 
@@ -87,13 +89,13 @@ def _send_together(refunds: list[Refund], gateway: Gateway) -> None:
 def _latest(refund: Refund, gateway: Gateway) -> datetime:
     """The moment (UTC) after which this order may not leave: the lease's, and for a repeat also the key's."""
     until = (refund.lease_until or timezone.now()) - timedelta(seconds=settings.GATEWAY_DEADLINE_SECONDS)
-    first = first_that_left(refund)
+    first = first_that_left(refund) if was_claimed_before(refund) else None
     return min(until, first.started_at + gateway.key_window) if first and gateway.key_window else until
 
 
 def _order_to_send(refund: Refund) -> RefundOrder:
     """The order as first sent, if there is one: one refund keeps one key and one body for ever."""
-    first = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    first = first_send(refund) if was_claimed_before(refund) else None
     return from_json(first.order, reference=refund.reference) if first else order_of(refund)
 
 
@@ -103,13 +105,13 @@ def _write_attempt(
 ) -> Attempt | None:
     """Commit what we are about to ask; None when the claim is no longer ours or the body would differ."""
     now = timezone.now()
-    locked(refund.pk)  # payment before refund, as everywhere
+    lock_payment(refund)  # before the refund, as everywhere
     ours = Refund.objects.filter(pk=refund.pk, status=Status.SENDING, fence=refund.fence, lease_until__gt=now)
     ours = ours.filter(may_not_be_sent=False)
     if ours.update(sent_at=Coalesce("sent_at", now)) != 1:
         return None
     digest = digest_of(gateway.body(order), order)
-    earlier = refund.attempts.filter(kind=Attempt.Kind.SEND).first()
+    earlier = first_send(refund) if was_claimed_before(refund) else None
     if earlier and earlier.body_digest != digest:
         why = "The same order would be written differently today, so it was not sent again."
         now_is = locked(refund.pk)

@@ -24,7 +24,7 @@ def take_turn(refund_id: int, booked_for: datetime, *, has_slot: bool = False) -
     if not take_ticket(row, booked_for):
         return
     try:
-        refund = row.select_related("payment", "account", "retry_of").get()
+        refund = row.select_related("account").get()
         if slot := slot_for(refund, booked_for if has_slot else None):
             _come_back(row, refund, slot, partial(jobs.wake, refund_id))
         else:

@@ -48,6 +48,8 @@ def _fits(row: Any, lookup: str, wanted: Any) -> bool:
         name, _, test = lookup.partition("__")
         SPLIT[lookup] = name, test
     value = getattr(row, name)
+    if isinstance(value, Query):  # of many rows, one with this key
+        return any(other.pk == wanted for other in value.rows)
     if test:
         return TESTS[test](value, wanted)
     if hasattr(value, "pk") or hasattr(wanted, "pk"):
@@ -77,7 +79,7 @@ class Query:
     def all(self, *_: Any, **__: Any) -> Query:
         return self
 
-    select_related = select_for_update = all
+    select_related = select_for_update = only = all
 
     def order_by(self, name: str) -> Query:
         rows = sorted(self.rows, key=lambda row: getattr(row, name.lstrip("-")))

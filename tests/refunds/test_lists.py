@@ -50,7 +50,11 @@ def asked() -> Refund:
     for n in range(3):
         make_payment(7000 + n, reference=f"other-{n}", order=f"B{n}", customer_email=f"eve{n}@x.org")
     payment = make_payment(
-        124999, reference="9f4c-PAY-77", order="SO-48213", customer_email="Anna@Example.com", customer_name="Anna Sobieska"
+        124999,
+        reference="9f4c-PAY-77",
+        order="SO-48213",
+        customer_email="Anna@Example.com",
+        customer_name="Anna Sobieska",
     )
     refund = ask(payment, 5050, ticket="ZD-10442")
     Refund.objects.filter(pk=refund.pk).update(reference="rf_0815", identifiers="rf_0815 628514027321")

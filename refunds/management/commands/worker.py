@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.utils.crypto import get_random_string
+from django_tasks import task_backends
+from django_tasks_db import DatabaseBackend
 
 from refunds.worker import PoolWorker, run_clock, supervise
 from refunds_site import telemetry
@@ -27,6 +29,8 @@ class Command(BaseCommand):
         parser.add_argument("--sweep", type=float, default=60.0, help="seconds between sweeps (default 60)")
 
     def handle(self, *, threads: int, interval: float, sweep: float, **options: Any) -> None:
+        if not isinstance(task_backends["default"], DatabaseBackend):
+            raise CommandError(f"{settings.TASKS_BACKEND} has workers of its own: start those, and `manage.py clock`.")
         check_pool(threads)
         self.check(databases=["default"])
         telemetry.start()
