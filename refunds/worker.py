@@ -57,7 +57,7 @@ class PoolWorker(Worker):
             close_old_connections()
             n_free, jobs = self._free_threads(), list[DBTaskResult]()
             try:
-                jobs = self._look_for_jobs(n_free)
+                jobs = self._look_for_jobs(n_free if self.running else 0)  # it may have been stopped meanwhile
             finally:
                 self._give_back(n_free - len(jobs))
             for job in jobs:

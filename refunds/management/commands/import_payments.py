@@ -54,10 +54,10 @@ class Bar:
 
     def show(self, n_rows: int) -> None:
         if self.is_seen:
-            share = min(self.file.tell() / self.size, 1)
-            bar = "█" * int(WIDTH * share) + "·" * (WIDTH - int(WIDTH * share))
-            speed = n_rows / max(time.monotonic() - self.began, 0.001)
-            self.out.write(f"\r{bar} {share:4.0%}  {n_rows:,} rows, {speed:,.0f} a second ", ending="")
+            per_cent = min(100 * self.file.tell() // self.size, 100)
+            bar = "█" * (WIDTH * per_cent // 100)
+            a_second = int(n_rows // max(time.monotonic() - self.began, 0.001))
+            self.out.write(f"\r{bar:·<{WIDTH}} {per_cent:3} %  {n_rows:,} rows, {a_second:,} a second ", ending="")
             self.out.flush()
 
     def end(self) -> None:
