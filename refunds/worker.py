@@ -100,4 +100,5 @@ def _tick() -> None:
         log.info("The sweep found %d due.", n_found)
     history.set_checkpoint()
     DBTaskResult.objects.finished().filter(finished_at__lt=timezone.now() - KEEP_JOBS).delete()
+    services.tidy()
     services.sweep_notices()  # the last, so that it stands in nobody's way

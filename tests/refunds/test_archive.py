@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gateways.contract import Outcome, RefundUpdate
-from refunds import archives, history, services
-from refunds.models import Archive, ArchivedChain, Attempt, Delivery, Event, Payment, Refund
+from refunds import history, services
+from refunds.models import Delivery, Event
 from refunds.services.actor import Mouth
 from tests.builders import again, approved, make_payment
-from tests.refunds.olden import archive, findings, last_year, loose, olden, seal
+from tests.refunds.olden import archive, findings, loose, olden, seal
 
 pytestmark = pytest.mark.django_db
 
