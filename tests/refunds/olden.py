@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from django.utils import timezone
 
 from gateways.contract import Outcome, RefundUpdate
 from refunds import archives, history, services
-from refunds.models import Account, Archive, Attempt, Delivery, Refund
+from refunds.models import Account, Archive, Attempt, Checkpoint, Delivery, Refund
 from refunds.services.actor import WORKER, Mouth
 from refunds.services.steps import locked, take_step
 from tests.builders import approved, dora, make_account, make_payment
@@ -70,8 +71,6 @@ def loose(number: int = 1, ago: timedelta = YEARS_AGO) -> Delivery:
 
 def seal(ago: timedelta = timedelta()) -> None:
     """A checkpoint over everything so far, some minutes after the one before."""
-    from refunds.models import Checkpoint
-
     last = Checkpoint.objects.first()
     moment = timezone.now() - ago
     with at(max(moment, last.at + timedelta(minutes=2)) if last else moment):
@@ -90,3 +89,11 @@ def archive(folder: Path) -> list[Archive]:
 def findings(folder: Path) -> list[str]:
     """What verifying everything, the files included, has to say."""
     return [*history.verify().findings, *archives.flaws_of_files(folder)]
+
+
+def an_archive() -> Archive:
+    """Of one refund; its file is gone."""
+    olden()
+    with TemporaryDirectory() as folder:
+        (one,) = archive(Path(folder))
+    return one
