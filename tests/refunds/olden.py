@@ -97,3 +97,10 @@ def an_archive() -> Archive:
     with TemporaryDirectory() as folder:
         (one,) = archive(Path(folder))
     return one
+
+
+def a_begun_archive() -> Archive:
+    """Of nothing."""
+    now, counts = timezone.now(), dict.fromkeys(("n_payments", "n_events", "n_attempts", "n_deliveries"), 0)
+    digests = {"file_digest": "0" * 64, "digest": "0" * 64}
+    return Archive.objects.create(sequence=9, at=now, by=dora(), before=now.date(), file_name="x", **digests, **counts)

@@ -29,8 +29,8 @@ from refunds.models import (
     Payment,
     Refund,
 )
-from tests.builders import ask, dora, make_payment
-from tests.refunds.olden import archive, findings, loose, olden
+from tests.builders import ask, make_payment
+from tests.refunds.olden import a_begun_archive, archive, findings, loose, olden
 
 pytestmark = pytest.mark.django_db
 
@@ -379,11 +379,8 @@ def delete(model: Any, **which: Any) -> Callable[[], Any]:
 
 def chain_of(refund: Refund, **changes: Any) -> ArchivedChain:
     """As it would have to be for a refund's lines, in an archive of nothing."""
-    kept = {"by": dora(), "at": refund.requested_at, "before": refund.requested_at.date(), "file_digest": "0" * 64}
-    counts = dict.fromkeys(("n_payments", "n_events", "n_attempts", "n_deliveries"), 0)
-    fake = Archive.objects.create(sequence=9, file_name="x", digest="0" * 64, **kept, **counts)
     piece = index.piece_of(list(refund.events.order_by("sequence")), 0)
-    piece.archive = fake
+    piece.archive = a_begun_archive()
     for name, value in changes.items():
         setattr(piece, name, value)
     return piece

@@ -18,7 +18,7 @@ from refunds.checks import check_database
 from refunds.models import Event, Payment
 from tests.builders import alice, approved, bert, bob, make_payment, make_rule, stand_in, ute
 from tests.people.rooms import a_batch
-from tests.refunds.olden import an_archive
+from tests.refunds.olden import a_begun_archive
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +65,7 @@ def test_what_was_asked_for_never_changes(table: str, column: str) -> None:
     stand_in(bob(), bert())
     a_batch()
     if table == "archive":
-        an_archive()
+        a_begun_archive()
     services.propose_change(
         "accounts", "alice", {"accounts": ["payerly-eu"]}, ute(), "She helps there.", person=alice()
     )
