@@ -24,7 +24,7 @@ from refunds.models import Archive, Delivery
 
 log = logging.getLogger("refunds.history")
 
-PAYMENTS_IN_A_FILE = 2000
+PAYMENTS_IN_A_FILE = 500
 DELIVERIES_IN_A_FILE = 20_000
 DELIVERIES_AT_ONCE = 500
 # Banks send money back, and gateways contradict themselves, for months.

@@ -69,7 +69,9 @@ def head_before(pieces: Sequence[ArchivedChain], sequence: int | None) -> Head:
 
 
 def digest_at(payment_id: int, refund_id: int | None, sequence: int) -> str:
-    """The digest of an archived line that ended its piece of the chain, or ""."""
+    """The digest of an archived line that ended its piece of the chain, or ""; before line 1 stands none."""
+    if not sequence:
+        return ""
     pieces = ArchivedChain.objects.filter(payment=payment_id, refund=refund_id, last_sequence=sequence)
     return pieces.values_list("digest", flat=True).first() or ""
 

@@ -457,6 +457,7 @@ def test_what_an_archive_left_is_never_rewritten(tmp_path: Path) -> None:
             one()
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no TRUNCATE.")
 def test_truncate_stays_refused_after_an_archive(tmp_path: Path) -> None:
     olden()
