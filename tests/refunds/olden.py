@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from gateways.contract import Outcome, RefundUpdate
@@ -33,7 +34,7 @@ def at(moment: datetime) -> Iterator[None]:
 
 def olden(number: int = 1, end: str = "succeeded", ago: timedelta = YEARS_AGO) -> Refund:
     """A refund of 1000 minor units that came to its end so long ago, sealed, with an order, a look-up and a webhook."""
-    with at(timezone.now() - ago):
+    with at(timezone.now() - ago), transaction.atomic():
         refund = approved(make_payment(reference=f"old-{number}"))
         now = timezone.now()
         claimed = {"lease_until": now, "sent_at": now, "fence": 1, "ask_at": None}
