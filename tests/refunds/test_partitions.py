@@ -56,7 +56,7 @@ def doubled(model: Any, **which: Any) -> None:
     [(Event, {"refund": None}), (Event, {"step": "sending"}), (Attempt, {"kind": "send"}), (Delivery, {})],
 )
 def test_nothing_is_there_twice_over_partitions(model: Any, which: dict[str, Any], partitioned: Refund) -> None:
-    with pytest.raises(IntegrityError, match="once"), transaction.atomic():
+    with pytest.raises(IntegrityError, match=r"_once\d_pkey"), transaction.atomic():
         doubled(model, **which)
 
 
