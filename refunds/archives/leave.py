@@ -17,7 +17,7 @@ AT_ONCE = 50  # payments in one transaction
 
 def file_of(archive: Archive, folder: Path) -> Path:
     """Where it lies; BadInput where it does not lie, or is another one."""
-    path = folder / archive.file_name
+    path = folder.joinpath(archive.file_name)
     if not path.is_file():
         raise BadInput(f"{archive.file_name} is not in {folder}.")
     if files.digest_of(path) != archive.file_digest:
