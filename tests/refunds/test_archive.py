@@ -239,9 +239,16 @@ def test_an_archived_refund_is_never_sent_again(tmp_path: Path) -> None:
     archive(tmp_path)
     paid = RefundUpdate(Outcome.SUCCEEDED, reference="REF-1")
     services.record_update(refund.pk, paid, Mouth.LOOK_UP)
-    doubted = again(refund)
-    assert doubted.status == "unknown"
-    Refund.objects.filter(pk=refund.pk).update(reference="")
+    assert again(refund).status == "unknown"
+    assert not services.again(again(refund)).is_safe
+
+
+@pytest.mark.promise("I1")
+def test_that_it_was_archived_is_reason_enough(tmp_path: Path) -> None:
+    """However it came to be unknown, and whatever else we have forgotten of it."""
+    refund = olden(end="failed")
+    archive(tmp_path)
+    Refund.objects.filter(pk=refund.pk).update(status="unknown", reference="")
     guard = services.again(again(refund))
     assert (guard.is_safe, guard.may_come) == (False, False)
 

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection, transaction
 
 from refunds import guards, history
 from refunds.archives import check, files, groups, index, leave, run
-from refunds.errors import BadInput
+from refunds.errors import BadInput, WrongMoment
 from refunds.history.kept import packed, seal_over, unpacked
 from refunds.models import (
     Archive,
@@ -148,6 +148,16 @@ def test_rows_leave_only_while_their_file_lies_there(tmp_path: Path) -> None:
     assert findings(tmp_path) == []
 
 
+def test_a_row_that_is_not_what_the_archive_has_does_not_leave(tmp_path: Path) -> None:
+    refund = olden()
+    killed(MOMENTS["once it is kept"], tmp_path)
+    Attempt.objects.filter(refund=refund, kind="look_up").update(said="other")
+    with pytest.raises(WrongMoment, match="is not what the archive has of it"):
+        archive(tmp_path)
+    assert refund.events.exists()
+    assert refund.attempts.count() == 2
+
+
 def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
     olden()
     first = files.write(tmp_path, {"sequence": 1}, run._of_payments([Payment.objects.get().pk]))
@@ -268,6 +278,15 @@ def change_a_head(folder: Path) -> None:
     ArchivedChain.objects.filter(refund=Refund.objects.earliest("pk")).update(status="failed")
 
 
+def change_what_stood_before(folder: Path) -> None:
+    ArchivedChain.objects.filter(refund=Refund.objects.earliest("pk")).update(previous="0" * 64)
+    _seal_anew()
+
+
+def change_what_was_heard(folder: Path) -> None:
+    ArchivedChain.objects.filter(refund=Refund.objects.earliest("pk")).update(heard=[])
+
+
 def change_a_head_and_what_follows(folder: Path) -> None:
     change_a_head(folder)
     Refund.objects.filter(pk=Refund.objects.earliest("pk").pk).update(status="failed")
@@ -336,6 +355,8 @@ BY_THE_DATABASE_ALONE = (
     delete_live_lines,
     delete_a_payment_s_lines,
     change_a_head,
+    change_what_stood_before,
+    change_what_was_heard,
     remove_a_head,
     change_a_digest,
     remove_digests,
