@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Guard:
-    """Before `event` on `table`, refuse with `text` when `condition` holds (SQL over OLD and NEW)."""
-
-    name: str
-    table: str
-    event: str
-    text: str
-    condition: str = ""
-
+from refunds import archive_guards
+from refunds.guard_sql import SQL, Guard, differs
 
 NO_DELETE = (
     "account",
     "approval",
+    "archive",
+    *archive_guards.KEPT,
     "attempt",
     "batch",
     "batchrow",
@@ -39,6 +30,7 @@ NO_DELETE = (
     "verification",
 )
 FROZEN = {
+    "archive": archive_guards.FROZEN,
     "batch": (
         "person_id",
         "file_name",
@@ -97,6 +89,7 @@ FROZEN = {
 
 # A row that has one of these stays as it is.
 ENDS = {
+    "archive": ("removed_at",),
     "batch": ("finished_at",),
     "batchrow": ("done_at",),
     "change": ("confirmed_at", "dropped_at"),
@@ -106,13 +99,17 @@ ENDS = {
 }
 
 
-def _differs(column: str) -> str:
-    old, new = f'OLD."{column}"', f'NEW."{column}"'
-    return f"({old} <> {new} OR ({old} IS NULL) <> ({new} IS NULL))"
-
-
 GUARDS: tuple[Guard, ...] = (
-    *(Guard(f"guard_{t}_no_delete", f"refunds_{t}", "DELETE", f"A {t} is never deleted.") for t in NO_DELETE),
+    *(
+        Guard(
+            f"guard_{table}_no_delete",
+            f"refunds_{table}",
+            "DELETE",
+            f"A {table} is never deleted.",
+            archive_guards.UNLESS_ARCHIVED.get(table, ""),
+        )
+        for table in NO_DELETE
+    ),
     Guard(
         "guard_event_no_update",
         "refunds_event",
@@ -137,7 +134,7 @@ GUARDS: tuple[Guard, ...] = (
             f"refunds_{table}",
             "UPDATE",
             f"What a {table} says of money never changes.",
-            " OR ".join(_differs(column) for column in columns),
+            " OR ".join(differs(column) for column in columns),
         )
         for table, columns in FROZEN.items()
     ),
@@ -212,45 +209,8 @@ GUARDS: tuple[Guard, ...] = (
         "NOT EXISTS (SELECT 1 FROM refunds_refund AS asked "
         'WHERE asked.id = NEW."refund_id" AND asked.requested_by_id = NEW."requester_id")',
     ),
+    *archive_guards.ARCHIVE_GUARDS,
 )
-
-
-def _sqlite(guard: Guard) -> list[str]:
-    when = f"WHEN {guard.condition}" if guard.condition else ""
-    return [
-        f"DROP TRIGGER IF EXISTS {guard.name}",
-        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW {when} "
-        f"BEGIN SELECT RAISE(ABORT, '{guard.text}'); END",
-    ]
-
-
-def _postgresql(guard: Guard) -> list[str]:
-    # A trigger's WHEN takes no subquery in PostgreSQL, so the condition stands in the function.
-    result = "OLD" if guard.event == "DELETE" else "NEW"
-    refuse = f"RAISE EXCEPTION '{guard.text}' USING ERRCODE = 'integrity_constraint_violation';"
-    body = f"IF {guard.condition} THEN {refuse} END IF; RETURN {result};" if guard.condition else refuse
-    statements = [
-        f"CREATE OR REPLACE FUNCTION {guard.name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$",
-        f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}",
-        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW "
-        f"EXECUTE FUNCTION {guard.name}()",
-    ]
-    if guard.event == "DELETE":
-        truncate = f"{guard.name}_all"
-        statements += [
-            f"DROP TRIGGER IF EXISTS {truncate} ON {guard.table}",
-            f"CREATE TRIGGER {truncate} BEFORE TRUNCATE ON {guard.table} FOR EACH STATEMENT "
-            f"EXECUTE FUNCTION {guard.name}()",
-        ]
-    return statements
-
-
-SQL = {"sqlite": _sqlite, "postgresql": _postgresql}
-
-
-def _reads(guard: Guard) -> set[str]:
-    """The columns of its table that a guard looks at."""
-    return set(re.findall(r'\b(?:OLD|NEW)\."(\w+)"', guard.condition))
 
 
 def _columns(connection: Any, cursor: Any, table: str) -> set[str]:
@@ -262,7 +222,9 @@ def install(connection: Any) -> None:
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
         for guard in GUARDS:
-            if guard.table not in tables or not _reads(guard) <= _columns(connection, cursor, guard.table):
+            if not {guard.table, *guard.others} <= tables:
+                continue
+            if not guard.columns <= _columns(connection, cursor, guard.table):
                 continue
             for statement in SQL[connection.vendor](guard):
                 cursor.execute(statement)

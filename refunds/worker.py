@@ -185,6 +185,7 @@ def _tick(sign: Sign) -> None:
     sign.sweep()
     history.set_checkpoint()
     forget_old_jobs()
+    services.tidy()
     services.sweep_notices()  # late, so that it stands in nobody's way
     tallies.count()
 

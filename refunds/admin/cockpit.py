@@ -107,7 +107,8 @@ def journal(payment: Payment) -> dict[str, Any]:
     events = Event.objects.filter(payment=payment).select_related("refund").order_by("-pk")
     newest = list(reversed(events[:MOST_LINES]))
     older = events.count() - len(newest) if len(newest) == MOST_LINES else 0
-    return {"journal": [Said(event, _title(event)) for event in newest], "n_older": older}
+    archived = payment.archived.filter(refund=None).select_related("archive")
+    return {"journal": [Said(event, _title(event)) for event in newest], "n_older": older, "archived": archived}
 
 
 def _title(event: Event) -> str:

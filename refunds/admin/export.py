@@ -26,7 +26,7 @@ from django.views.decorators.http import require_POST
 
 from refunds import policy, sheets
 from refunds.admin.desk import DeskRequest, ReadOnly, asks_for_a_card
-from refunds.models import Delivery, Event, Payment, Refund
+from refunds.models import ArchivedChain, Delivery, Event, Payment, Refund
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -114,6 +114,18 @@ EVENT: Sequence[Column] = (
     ("digest", lambda event: event.digest),
 )
 
+ARCHIVED: Sequence[Column] = (
+    ("payment_reference", lambda piece: piece.payment.reference),
+    ("refund", lambda piece: piece.refund),
+    ("first_sequence", lambda piece: piece.first_sequence),
+    ("last_sequence", lambda piece: piece.last_sequence),
+    ("status", lambda piece: piece.status),
+    ("digest", lambda piece: piece.digest),
+    ("file", lambda piece: piece.archive.file_name),
+    ("file_sha256", lambda piece: piece.archive.file_digest),
+    ("before", lambda piece: piece.archive.before),
+)
+
 
 def _events(of: str) -> Callable[[QuerySet[Any]], QuerySet[Event]]:
     """The journal's lines of the listed refunds or payments, in the order in which they were written."""
@@ -121,6 +133,16 @@ def _events(of: str) -> Callable[[QuerySet[Any]], QuerySet[Event]]:
     def rows(listed: QuerySet[Any]) -> QuerySet[Event]:
         chosen = {f"{of}__in": listed.order_by().values("pk")}
         return Event.objects.filter(**chosen).select_related("payment", "refund").order_by("pk")
+
+    return rows
+
+
+def _archived(of: str) -> Callable[[QuerySet[Any]], QuerySet[ArchivedChain]]:
+    """Which lines of the same lie in which archive file."""
+
+    def rows(listed: QuerySet[Any]) -> QuerySet[ArchivedChain]:
+        chosen = {f"{of}__in": listed.order_by().values("pk")}
+        return ArchivedChain.objects.filter(**chosen).select_related("payment", "refund", "archive").order_by("pk")
 
     return rows
 
@@ -133,10 +155,12 @@ TABLES: dict[type[Model], Sequence[Table]] = {
     Refund: (
         Table("refunds", gettext_lazy("Refunds"), REFUND, _listed("payment", "account", "reason", "requested_by")),
         Table("journal", gettext_lazy("Their journal"), EVENT, _events("refund")),
+        Table("archived", gettext_lazy("What of it is archived"), ARCHIVED, _archived("refund")),
     ),
     Payment: (
         Table("payments", gettext_lazy("Payments"), PAYMENT, _listed("account")),
         Table("journal", gettext_lazy("Their journal"), EVENT, _events("payment")),
+        Table("archived", gettext_lazy("What of it is archived"), ARCHIVED, _archived("payment")),
     ),
     Delivery: (Table("deliveries", gettext_lazy("Deliveries"), DELIVERY, _listed("account", "refund")),),
 }

@@ -20,7 +20,7 @@ from refunds.admin.export import EVENT, written
 from refunds.admin.stages import stages
 from refunds.admin.timeline import about_its_payment, pretty, timeline
 from refunds.history.chain import COVERED
-from refunds.models import Declaration, Delivery, Event, Refund
+from refunds.models import ArchivedChain, Declaration, Delivery, Event, Refund
 from refunds.services.evidence_files import shown_name
 
 Content = Iterable[bytes]
@@ -61,6 +61,14 @@ class Packer:
         }
 
     @cached_property
+    def archived(self) -> dict[str, list[ArchivedChain]]:
+        """Of the same chains, what is not here any more."""
+        pieces = ArchivedChain.objects.select_related("archive").order_by("first_sequence")
+        own = pieces.filter(payment=self.refund.payment_id, refund=None)
+        kept = dict(zip(self.chains, (list(pieces.filter(refund=self.refund)), list(own)), strict=True))
+        return {of: [piece for piece in kept[of] if not _is_here(piece, lines)] for of, lines in self.chains.items()}
+
+    @cached_property
     def _proof(self) -> tuple[list[history.Seal], list[int]]:
         return history.seals_over(event.pk for lines in self.chains.values() for event in lines)
 
@@ -82,7 +90,10 @@ class Packer:
             yield [written(value(event)) for _, value in EVENT]
 
     def _chains(self) -> list[dict[str, Any]]:
-        return [{"of": of, "lines": [_line(event) for event in lines]} for of, lines in self.chains.items()]
+        return [
+            {"of": of, "archived": [_piece(one) for one in self.archived[of]], "lines": [_line(one) for one in lines]}
+            for of, lines in self.chains.items()
+        ]
 
     def _shown(self, seal: history.Seal) -> dict[str, Any]:
         """Digests of other accounts' lines tell nothing but how many there are, and even that is not for everybody."""
@@ -143,6 +154,7 @@ class Packer:
                 "declarations": [(one, evidence_name(one), one in self.missing) for one in self.declarations],
                 "missing": [evidence_name(one) for one in self.missing],
                 "chains": [(of, len(lines)) for of, lines in self.chains.items()],
+                "archived": list(self.archived.items()),
                 "verdict": self.verdict,
                 "seals": self.seals,
                 "younger": [str(number) for number in self.younger],
@@ -159,6 +171,17 @@ def evidence_name(declaration: Declaration) -> str:
 def _line(event: Event) -> dict[str, Any]:
     said = {name: getattr(event, name) for name in COVERED}
     return {"line": event.pk, **said, "at": _moment(event.at), "digest": event.digest}
+
+
+def _is_here(piece: ArchivedChain, lines: list[Event]) -> bool:
+    """Its lines have not left the database yet."""
+    return bool(lines) and lines[0].sequence <= piece.last_sequence
+
+
+def _piece(piece: ArchivedChain) -> dict[str, Any]:
+    file = {"file": piece.archive.file_name, "sha256": piece.archive.file_digest}
+    lines = {"first": piece.first_sequence, "last": piece.last_sequence}
+    return {**lines, "previous": piece.previous, "digest": piece.digest, **file}
 
 
 def _delivered(delivery: Delivery) -> str:

@@ -48,8 +48,13 @@ def files() -> Iterator[str]:
 def chains() -> Iterator[str]:
     """Each line's digest covers the line and the digest before it."""
     for chain in json.loads(HERE.joinpath("journal.json").read_text())["chains"]:
-        previous = ""
-        for place, line in enumerate(chain["lines"], 1):
+        # What lies in an archive file is known here by the last line's number and digest.
+        previous, last = "", 0
+        for piece in chain["archived"]:
+            if piece["first"] != last + 1 or piece["previous"] != previous:
+                yield f"{chain['of']}: the archived lines from {piece['first']} on do not follow line {last}."
+            previous, last = piece["digest"], piece["last"]
+        for place, line in enumerate(chain["lines"], last + 1):
             said = json.dumps([previous, *(line[name] for name in COVERED)], sort_keys=True, separators=(",", ":"))
             if line["sequence"] != place or hashlib.sha256(said.encode()).hexdigest() != line["digest"]:
                 yield f"{chain['of']}: line {place} is not what was written."

@@ -182,6 +182,7 @@ class RefundAdmin(Exports, OwnPage):
             "press_again": wording.press_again(found),
             "is_moving": is_moving(found),
             "stages": stages(found, events),
+            "archived": found.archived.select_related("archive"),
             "timeline": timeline(found, events, raw=policy.may(request.user, policy.RAW)),
             "siblings": found.payment.refunds.exclude(pk=found.pk).select_related("payment"),
             "may_pack": policy.may(request.user, policy.EXPORT),

@@ -62,6 +62,8 @@ class Way:
     line: Sequence[Status]
     led_to: dict[Status, Event] = field(default_factory=dict)
     approvals: list[Event] = field(default_factory=list)
+    untold: str = ""
+    moments: dict[Status, datetime | None] = field(default_factory=dict)
 
     def follow(self, event: Event) -> None:
         if event.step == "approved by one":
@@ -91,6 +93,10 @@ class Way:
 def stages(refund: Refund, events: Sequence[Event]) -> list[Stage]:
     """The line for one refund; `events` is its journal, oldest first."""
     way, names = _way(refund)
+    way.untold = _("not told separately")
+    if len(events) < refund.version:  # then its own moments are what the desk still knows
+        way.untold = _("in the archive")
+        way.moments = {**dict(zip(LINE, _moments(refund), strict=False)), Status(refund.status): refund.final_at}
     for event in events:
         way.follow(event)
     if refund.source == Refund.Source.GATEWAY and events:
@@ -117,6 +123,10 @@ def _way(refund: Refund) -> tuple[Way, Names]:
     return Way(LINE), NAMES
 
 
+def _moments(refund: Refund) -> tuple[datetime | None, ...]:
+    return refund.requested_at, refund.approved_at, refund.sent_at
+
+
 def _passed(way: Way, now: Status) -> list[Status]:
     """Up to the last one that was reached, also those that nobody told of separately."""
     if now in way.line:
@@ -136,7 +146,7 @@ def _ahead(way: Way, now: Status) -> list[Status]:
 def _stage(names: Names, status: Status, place: str, way: Way) -> Stage:
     name, event = str(names[status]), way.led_to.get(status)
     if event is None:
-        return Stage(name, place, status, note=_("not told separately"))
+        return Stage(name, place, status, way.moments.get(status), note=way.untold)
     people = [who(event)]
     if status == Status.APPROVED:
         people = [*(who(one) for one in way.approvals), *people]

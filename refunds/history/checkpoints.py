@@ -7,10 +7,13 @@ import logging
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from heapq import merge
+from itertools import groupby
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from refunds.history.kept import lines_under
 from refunds.models import Checkpoint, Event
 
 log = logging.getLogger("refunds.history")
@@ -51,11 +54,19 @@ def seal_of(previous: str, lines: Iterable[tuple[int, str]]) -> str:
 
 
 def lines_between(after: Checkpoint | None, until: int) -> Iterable[tuple[int, str]]:
-    """Number and digest of each line that a checkpoint up to line `until` covers, `after` being the one before it."""
+    """Number and digest of each line up to `until` that is still here, `after` being the checkpoint before."""
     lines = Event.objects.filter(pk__lte=until).order_by("pk")
     if after:
         lines = lines.filter(pk__gt=after.last_event)
     return lines.values_list("pk", "digest").iterator(chunk_size=2000)
+
+
+def lines_of(checkpoint: Checkpoint, before: Checkpoint | None) -> Iterable[tuple[int, str]]:
+    """Number and digest of each line that it covers: those that are here, and those that archives have taken."""
+    here = lines_between(before, checkpoint.last_event)
+    taken = lines_under(checkpoint.sequence)
+    # Until an archive has been emptied out of the database, its lines are in both.
+    return (line for line, _ in groupby(merge(here, taken))) if taken else here
 
 
 def _is_due(last: Checkpoint | None) -> bool:

@@ -2,51 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from refunds.history.chain import link
-from refunds.models import Event, Payment, Refund, Status
+from refunds.history.kept import NO_HEAD, Head, flaws_of_pieces, head_before
+from refunds.models import ArchivedChain, Event, Payment, Refund, Status
 from refunds.models.refund import HOLDING
 
 
-def flaws_of_chain(name: str, lines: Sequence[Event]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Chain:
+    """One chain as it is here: the lines that are here, and the pieces that were archived before, both in order."""
+
+    lines: Sequence[Event]
+    pieces: Sequence[ArchivedChain] = ()
+
+    @property
+    def head(self) -> Head:
+        """What its first line here follows."""
+        return head_before(self.pieces, self.lines[0].sequence if self.lines else None)
+
+    @property
+    def last(self) -> Event | Head | None:
+        """Where it ends; None for a chain that is nowhere."""
+        if self.lines:
+            return self.lines[-1]
+        return self.head if self.pieces else None
+
+    @property
+    def began(self) -> dict[str, Any]:
+        """What its very first line said."""
+        return self.head.began if self.head is not NO_HEAD else self.lines[0].data
+
+
+def flaws_of_chain(name: str, chain: Chain) -> Iterator[str]:
     """Lines that are missing, doubled, changed, or that do not follow from each other."""
-    previous, was = "", None
-    for number, line in enumerate(lines, 1):
+    yield from flaws_of_pieces(name, chain.pieces)
+    yield from flaws_of_lines(name, chain.lines, chain.head)
+
+
+def flaws_of_lines(name: str, lines: Iterable[Event], head: Head) -> Iterator[str]:
+    """The same for lines that follow a head."""
+    previous, was = head.digest, head.to_status
+    for number, line in enumerate(lines, head.sequence + 1):
         if line.sequence != number:
             yield f"{name}: line {number} is missing; line {line.sequence} stands in its place."
             return
         if line.digest != link(line, previous):
             yield f"{name}: line {number} ({line.step}) is not what was written."
-        if was is not None and line.from_status != was:
+        if was and line.from_status != was:
             yield f"{name}: line {number} comes from {line.from_status}, but it was {was}."
         previous, was = line.digest, line.to_status
 
 
-def flaws_of_refund(refund: Refund, lines: Sequence[Event]) -> Iterator[str]:
+def flaws_of_refund(refund: Refund, chain: Chain) -> Iterator[str]:
     """Where the stored refund is not what its journal says."""
-    if not lines:
+    last = chain.last
+    if last is None:
         yield f"{refund}: it has no journal."
         return
-    yield from flaws_of_chain(str(refund), lines)
-    last = lines[-1]
+    yield from flaws_of_chain(str(refund), chain)
     if refund.version != last.sequence:
         yield f"{refund}: it has version {refund.version}, its journal ends with line {last.sequence}."
     if refund.status != last.to_status:
         yield f"{refund}: it is {refund.status}, its journal says {last.to_status}."
-    if "amount" in lines[0].data and lines[0].data["amount"] != refund.amount:
-        yield f"{refund}: its amount is {refund.amount}, its journal says {lines[0].data['amount']}."
+    if chain.began.get("amount", refund.amount) != refund.amount:
+        yield f"{refund}: its amount is {refund.amount}, its journal says {chain.began['amount']}."
 
 
-def flaws_of_payment(
-    payment: Payment, lines: Sequence[Event], refunds: Sequence[tuple[Refund, Sequence[Event]]]
-) -> Iterator[str]:
+def flaws_of_payment(payment: Payment, chain: Chain, refunds: Sequence[tuple[Refund, Chain]]) -> Iterator[str]:
     """Where the stored payment is not what its journal and its refunds' journals say; amounts in minor units."""
     name = f"payment {payment.pk}"
-    yield from flaws_of_chain(name, lines)
-    if lines:
-        yield from _flaws_of_head(payment, name, lines)
-    held, refunded = sums_of([(refund.amount, journal[-1].to_status) for refund, journal in refunds if journal])
+    yield from flaws_of_chain(name, chain)
+    if last := chain.last:
+        yield from _flaws_of_end(payment, name, chain, last)
+    ends = [(refund.amount, last.to_status) for refund, journal in refunds if (last := journal.last)]
+    held, refunded = sums_of(ends)
     if payment.held != held:
         yield f"{name}: {payment.held} is held, its refunds' journals say {held}."
     if payment.refunded != refunded:
@@ -59,12 +92,11 @@ def sums_of(amounts: Sequence[tuple[int, str]]) -> tuple[int, int]:
     return held, sum(amount for amount, status in amounts if status == Status.SUCCEEDED)
 
 
-def _flaws_of_head(payment: Payment, name: str, lines: Sequence[Event]) -> Iterator[str]:
-    first, last = lines[0], lines[-1]
+def _flaws_of_end(payment: Payment, name: str, chain: Chain, last: Event | Head) -> Iterator[str]:
     if payment.version != last.sequence:
         yield f"{name}: it has version {payment.version}, its journal ends with line {last.sequence}."
     if payment.status != last.to_status:
         yield f"{name}: it is {payment.status}, its journal says {last.to_status}."
     for field, stored in (("amount", payment.captured), ("currency", payment.currency)):
-        if field in first.data and first.data[field] != stored:
-            yield f"{name}: its {field} is {stored}, its journal says {first.data[field]}."
+        if chain.began.get(field, stored) != stored:
+            yield f"{name}: its {field} is {stored}, its journal says {chain.began[field]}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refunds.history.checkpoints import lines_between, seal_of
+from refunds.history.checkpoints import lines_of, seal_of
 from refunds.models import Checkpoint
 
 MOST_LINES_OF_A_SEAL = 5000  # more are verified here, and not handed on
@@ -39,7 +39,7 @@ def seals_over(numbers: Iterable[int]) -> tuple[list[Seal], list[int]]:
 def _seal(checkpoint: Checkpoint) -> Seal:
     before = Checkpoint.objects.filter(sequence=checkpoint.sequence - 1).first()
     previous = before.digest if before else ""
-    holds = seal_of(previous, lines_between(before, checkpoint.last_event)) == checkpoint.digest
+    holds = seal_of(previous, lines_of(checkpoint, before)) == checkpoint.digest
     is_short = checkpoint.n_events <= MOST_LINES_OF_A_SEAL
-    lines = list(lines_between(before, checkpoint.last_event)) if is_short else None
+    lines = list(lines_of(checkpoint, before)) if is_short else None
     return Seal(checkpoint, previous, holds, lines)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("refunds", "0011_bundles"),
+        ("refunds", "0012_archives"),
     ]
 
     operations = [

@@ -3,6 +3,7 @@
 from refunds.models.account import Account
 from refunds.models.allowance import Allowance, Delegation, Scope
 from refunds.models.approval import Approval
+from refunds.models.archive import Archive, ArchivedChain, ArchivedDelivery, ArchivedLines
 from refunds.models.attempt import Attempt
 from refunds.models.batch import Batch, BatchRow
 from refunds.models.change import Change
@@ -23,6 +24,10 @@ __all__ = [
     "Account",
     "Allowance",
     "Approval",
+    "Archive",
+    "ArchivedChain",
+    "ArchivedDelivery",
+    "ArchivedLines",
     "Attempt",
     "Batch",
     "BatchRow",

@@ -36,6 +36,8 @@ class Verification(models.Model):
     n_payments = models.PositiveIntegerField(default=0)
     n_checkpoints = models.PositiveIntegerField(default=0)
     n_younger = models.PositiveIntegerField(default=0, help_text="Lines that no checkpoint covers yet.")
+    n_archives = models.PositiveIntegerField(default=0)
+    n_archived = models.PositiveIntegerField(default=0, help_text="Lines in archives, known here by their digests.")
     n_findings = models.PositiveIntegerField(default=0)
     findings = models.JSONField(default=list, help_text="The first of them, in words.")
 

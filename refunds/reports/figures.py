@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import CharField, Count, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KT
-from django.db.models.functions import TruncDate
+from django.db.models.functions import Coalesce, TruncDate
 
-from refunds.models import Event, Refund, Status
+from refunds.models import ArchivedChain, Event, Refund, Status
 from refunds.reports.lengths import Length, length, lengths
 from refunds.reports.selection import Selection
 
@@ -125,13 +126,22 @@ def failures(refunds: QuerySet[Refund], selection: Selection) -> list[Failure]:
     rows = selection.of(refunds).filter(selection.during("final_at"), status=Status.FAILED).order_by()
     steps = Event.objects.filter(refund=OuterRef("pk"), to_status=Status.FAILED).exclude(from_status=Status.FAILED)
     last = steps.order_by("-sequence")
-    said = rows.annotate(code=Subquery(last.values(word=KT("data__code"))[:1]), step=Subquery(last.values("step")[:1]))
+    kept = ArchivedChain.objects.filter(refund=OuterRef("pk")).exclude(failed={}).order_by("-last_sequence")
+    said = rows.annotate(
+        code=_first_of(last.values(word=KT("data__code")), kept.values(word=KT("failed__code"))),
+        step=_first_of(last.values("step"), kept.values(word=KT("failed__step"))),
+    )
     found = said.values_list("account__gateway", "code", "step").annotate(Count("pk"))
     tally: dict[tuple[str, str, bool], int] = {}
     for gateway, code, step, number in found:
         key = (gateway, code or "", step == "declared")
         tally[key] = tally.get(key, 0) + number
     return sorted((Failure(*key, number) for key, number in tally.items()), key=_worst_first)
+
+
+def _first_of(here: QuerySet[Any, Any], kept: QuerySet[Any, Any]) -> Coalesce:
+    """What stands in the journal, or else in what an archive left of it."""
+    return Coalesce(Subquery(here[:1]), Subquery(kept[:1]), output_field=CharField())
 
 
 def _worst_first(failure: Failure) -> tuple[int, str, str]:

@@ -36,6 +36,7 @@ from refunds.services.restore import after_restore
 from refunds.services.send import send_now, send_refund
 from refunds.services.settle import check_refund, clear_attention, look_up_payment, settle_refund, why_no_check
 from refunds.services.telling import notices_given_up, sweep_notices, tell
+from refunds.services.tidying import tidy
 from refunds.services.turns import take_payment_turn, take_turn
 from refunds.services.typed import searches_for_a_card, to_hand_out, without_cards
 from refunds.services.unmatched import (
@@ -143,6 +144,7 @@ __all__ = [
     "take_turn",
     "taken_today",
     "tell",
+    "tidy",
     "to_hand_out",
     "try_account_now",
     "unapprove_refund",

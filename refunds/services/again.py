@@ -71,7 +71,7 @@ def again(refund: Refund, gateway: Gateway | None = None) -> Again:
         )
     if refund.cancel_asked_at:
         return Again(False, _("Its cancellation was asked for."))
-    if refund.reference or refund.events.exclude(heard="").exists():
+    if refund.reference or refund.events.exclude(heard="").exists() or refund.archived.exists():
         return Again(False, _("%(label)s has spoken of it already, so the order is there.") % {"label": kind.label})
     try:
         gateway = gateway or gateway_for(refund.account)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateways.contract import RefundUpdate
 from gateways.registry import gateway_class
+from refunds.history.kept import has_heard
 from refunds.models import Attempt, Refund
 from refunds.services.actor import Actor, Mouth
 
@@ -41,8 +42,10 @@ class Hearing:
 
     @property
     def is_repeated(self) -> bool:
-        """The very same words are in the journal already."""
-        return self.refund.events.filter(heard=self.fingerprint).exists()
+        """The very same words are in the journal already, or in an archive of it."""
+        if self.refund.events.filter(heard=self.fingerprint).exists():
+            return True
+        return has_heard(self.refund.pk, self.fingerprint)
 
 
 def difference(refund: Refund, update: RefundUpdate) -> str:

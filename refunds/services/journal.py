@@ -11,6 +11,7 @@ from django.utils import timezone, translation
 
 from refunds import correlation
 from refunds.history.chain import link
+from refunds.history.kept import digest_at
 from refunds.models import Event, Payment, Refund
 from refunds.services.actor import Actor
 from refunds.services.notices import book
@@ -60,7 +61,8 @@ def _digest_before(line: Event) -> str:
     if line.sequence == 1:
         return ""
     chain = Event.objects.filter(payment=line.payment_id, refund=line.refund_id, sequence=line.sequence - 1)
-    return chain.values_list("digest", flat=True).first() or ""
+    digest = chain.values_list("digest", flat=True).first()
+    return digest or digest_at(line.payment_id, line.refund_id, line.sequence - 1)
 
 
 def write_line(of: Refund | Payment, step: str, by: Actor, *, calls: bool = False, **words: Any) -> Event:

@@ -9,7 +9,7 @@ from django_tasks_db.models import DBTaskResult
 
 from gateways.contract import Repeat
 from gateways.registry import gateway_class
-from refunds.history.fold import flaws_of_payment, flaws_of_refund
+from refunds.history.fold import Chain, flaws_of_payment, flaws_of_refund
 from refunds.models import Attempt, Event, Payment, Refund, Status
 from refunds.models.refund import AT_THE_GATEWAY, AWAITING
 from tests.faults.door import Door
@@ -25,8 +25,8 @@ def at_any_moment(refund: Refund) -> Iterator[str]:
     payment, lines = Payment.objects.get(pk=refund.payment_id), defaultdict(list)
     for line in Event.objects.filter(payment=payment).order_by("sequence"):
         lines[line.refund_id].append(line)
-    refunds = [(one, lines[one.pk]) for one in payment.refunds.all()]
-    yield from flaws_of_payment(payment, lines[None], refunds)
+    refunds = [(one, Chain(lines[one.pk])) for one in payment.refunds.all()]
+    yield from flaws_of_payment(payment, Chain(lines[None]), refunds)
     for one, journal in refunds:
         yield from flaws_of_refund(one, journal)
         if one.pk != refund.pk:

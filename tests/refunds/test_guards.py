@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from refunds.checks import check_database
 from refunds.models import Event, Payment
 from tests.builders import alice, approved, bert, bob, make_payment, make_rule, stand_in, ute
 from tests.people.rooms import a_batch
+from tests.refunds.olden import a_begun_archive
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +50,7 @@ OTHER: dict[type[models.Field], Any] = {
     models.FileField: "other.pdf",
     models.UUIDField: uuid.UUID(int=7),
     models.DateTimeField: timezone.now(),
+    models.DateField: date(2000, 1, 1),
     models.ForeignKey: 77,
     models.JSONField: {"other": 77},
 }
@@ -61,6 +64,8 @@ def test_what_was_asked_for_never_changes(table: str, column: str) -> None:
     make_rule("2")
     stand_in(bob(), bert())
     a_batch()
+    if table == "archive":
+        a_begun_archive()
     services.propose_change(
         "accounts", "alice", {"accounts": ["payerly-eu"]}, ute(), "She helps there.", person=alice()
     )

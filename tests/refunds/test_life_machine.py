@@ -30,7 +30,7 @@ from gateways.contract import LookUp, Webhooks
 from gateways.money import Money
 from refunds import accounts, services
 from refunds.errors import RefundError, SamePerson
-from refunds.history.fold import flaws_of_payment, flaws_of_refund
+from refunds.history.fold import Chain, flaws_of_payment, flaws_of_refund
 from refunds.history.verify import verify
 from refunds.models import Account, Approval, Event, Payment, Refund, Status
 from tests.builders import again, alice, approved, ask, bob, dora, erik, make_account, make_delivery, make_payment
@@ -330,8 +330,8 @@ class Life(RuleBasedStateMachine):
             for refund in refunds:
                 self.refund_holds(refund)
             lines = list(payment.events.order_by("sequence"))
-            journals = [(refund, [line for line in lines if line.refund_id == refund.pk]) for refund in refunds]
-            own = [line for line in lines if line.refund_id is None]
+            journals = [(refund, Chain([line for line in lines if line.refund_id == refund.pk])) for refund in refunds]
+            own = Chain([line for line in lines if line.refund_id is None])
             flaws = [*flaws_of_payment(payment, own, journals)]
             flaws += [flaw for refund, journal in journals for flaw in flaws_of_refund(refund, journal)]
             assert not flaws, f"I21: {flaws}"

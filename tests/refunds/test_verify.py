@@ -16,7 +16,7 @@ from django.utils import timezone as clock
 
 from refunds import guards, history
 from refunds.history.chain import COVERED, link
-from refunds.history.fold import flaws_of_chain, flaws_of_payment, flaws_of_refund, sums_of
+from refunds.history.fold import Chain, flaws_of_chain, flaws_of_payment, flaws_of_refund, sums_of
 from refunds.history.verify import MOST_KEPT, Verdict
 from refunds.models import Checkpoint, Event, Payment, Refund
 from tests.builders import approved, ask, carol, make_payment
@@ -95,26 +95,30 @@ def test_a_digest_does_not_depend_on_where_the_server_stands(monkeypatch: pytest
 
 
 def test_a_sound_journal_has_no_flaws() -> None:
-    assert list(flaws_of_chain("it", chain("requested", "approved", "sending"))) == []
+    assert list(flaws_of_chain("it", Chain(chain("requested", "approved", "sending")))) == []
 
 
 def test_a_line_that_is_missing_is_named() -> None:
     whole = chain("requested", "approved", "sending")
-    assert list(flaws_of_chain("it", [whole[0], whole[2]])) == ["it: line 2 is missing; line 3 stands in its place."]
-    assert list(flaws_of_chain("it", whole[1:])) == ["it: line 1 is missing; line 2 stands in its place."]
+    assert list(flaws_of_chain("it", Chain([whole[0], whole[2]]))) == [
+        "it: line 2 is missing; line 3 stands in its place."
+    ]
+    assert list(flaws_of_chain("it", Chain(whole[1:]))) == ["it: line 1 is missing; line 2 stands in its place."]
 
 
 def test_a_line_that_was_changed_is_named_and_only_that_one() -> None:
     lines = chain("requested", "approved", "sending")
     lines[1].text = "other"
-    assert list(flaws_of_chain("it", lines)) == ["it: line 2 (step) is not what was written."]
+    assert list(flaws_of_chain("it", Chain(lines))) == ["it: line 2 (step) is not what was written."]
 
 
 def test_lines_that_do_not_follow_from_each_other_are_named() -> None:
     first = line()
     second = line(2, "failed", "approved", first.digest)
     third = line(3, "approved", "sending", second.digest)
-    assert list(flaws_of_chain("it", [first, second, third])) == ["it: line 2 comes from failed, but it was requested."]
+    assert list(flaws_of_chain("it", Chain([first, second, third]))) == [
+        "it: line 2 comes from failed, but it was requested."
+    ]
 
 
 def refund(**changes: Any) -> Refund:
@@ -134,13 +138,13 @@ def refund(**changes: Any) -> Refund:
 )
 def test_a_refund_is_what_its_journal_says(changes: dict[str, Any], flaw: str | None) -> None:
     lines = chain("requested", "approved", data={"amount": 1000})
-    assert list(flaws_of_refund(refund(**changes), lines)) == ([flaw] if flaw else [])
+    assert list(flaws_of_refund(refund(**changes), Chain(lines))) == ([flaw] if flaw else [])
     if "amount" in changes:
-        assert list(flaws_of_refund(refund(**changes), chain("requested", "approved"))) == []
+        assert list(flaws_of_refund(refund(**changes), Chain(chain("requested", "approved")))) == []
 
 
 def test_a_refund_without_a_journal_is_a_flaw() -> None:
-    assert list(flaws_of_refund(refund(), [])) == ["R-000002: it has no journal."]
+    assert list(flaws_of_refund(refund(), Chain([]))) == ["R-000002: it has no journal."]
 
 
 def test_held_is_what_may_still_be_paid_and_refunded_what_was() -> None:
@@ -167,13 +171,15 @@ def test_a_payment_is_what_its_journals_say(changes: dict[str, Any], flaw: str |
     usual = {"pk": 1, "version": 1, "status": "captured", "captured": 5000, "currency": "EUR", "held": 1000}
     payment = Payment(**{**usual, **changes})
     own = chain("captured", refund_id=None, data={"amount": 5000, "currency": "EUR"})
-    journals = [(refund(), chain("requested", "approved")), (refund(pk=3), [])]
-    assert list(flaws_of_payment(payment, own, journals)) == ([flaw] if flaw else [])
-    without_its_own = list(flaws_of_payment(payment, [], journals))
+    journals = [(refund(), Chain(chain("requested", "approved"))), (refund(pk=3), Chain([]))]
+    assert list(flaws_of_payment(payment, Chain(own), journals)) == ([flaw] if flaw else [])
+    without_its_own = list(flaws_of_payment(payment, Chain([]), journals))
     assert without_its_own == ([flaw] if "held" in changes or "refunded" in changes else [])
     if "version" in changes:
         own[0].text = "other"
-        assert "payment 1: line 1 (step) is not what was written." in list(flaws_of_payment(payment, own, journals))
+        assert "payment 1: line 1 (step) is not what was written." in list(
+            flaws_of_payment(payment, Chain(own), journals)
+        )
 
 
 # --- everything ---
