@@ -17,7 +17,7 @@ SOAK := -n 0 -m soak tests/soak/test_soak.py --promises-to var/promises/soak
 # The database that was named, or else both, one after the other.
 SOAK_ON := $(or $(TEST_DATABASE_URL),$(DATABASE_URL))
 
-.PHONY: help run reset test faults soak audit mutants lint lock screenshots words
+.PHONY: help run reset test faults soak audit mutants lint lock screenshots words bench
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ lint: $(DEV) audit  ## format, lint, types, migrations, system checks, audit
 	$(MANAGE) makemigrations --check --dry-run --settings tests.settings
 	$(MANAGE) check --settings tests.settings
 
+bench: $(DEV)  ## measure, and write docs/performance.md anew (an hour): ONLY="webhooks sending pages bulk" TEST_DATABASE_URL=…
+	$(BIN)/python -m bench $(ONLY)
+
 words: $(DEV)  ## find what the desk says and what nobody has translated yet (needs gettext)
 	$(BIN)/python -m tests.words
 
@@ -70,6 +73,7 @@ screenshots: $(DEV)  ## take the pictures in docs/screenshots anew
 
 lock: $(DEV)  ## compile requirements*.txt anew
 	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-observability.in -o requirements-observability.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 $(BIN)/python:
