@@ -11,7 +11,7 @@ HOLDS = ", ".join(f"'{status}'" for status in sorted(HOLDING))
 # A row of these leaves only once an archive has it; a send never leaves, since it keeps us from paying twice.
 UNLESS_ARCHIVED = {
     "event": (
-        "NOT EXISTS (SELECT 1 FROM refunds_archivedchain AS kept "
+        "NOT EXISTS (SELECT 1 FROM refunds_archivedchain AS kept "  # nosec B608: our own words, as everywhere here
         f'WHERE kept.payment_id = OLD."payment_id" AND {SAME_REFUND.format("kept", "OLD")} '
         'AND OLD."sequence" BETWEEN kept.first_sequence AND kept.last_sequence AND OLD."id" <= kept.last_event)'
     ),
@@ -49,7 +49,7 @@ ARCHIVE_GUARDS = (
         "refunds_archivedchain",
         "INSERT",
         "An archive has to end with the line that was written.",
-        'NOT EXISTS (SELECT 1 FROM refunds_event AS line WHERE line.id = NEW."last_event" '
+        'NOT EXISTS (SELECT 1 FROM refunds_event AS line WHERE line.id = NEW."last_event" '  # nosec B608
         f'AND line.payment_id = NEW."payment_id" AND {SAME_REFUND.format("line", "NEW")} '
         'AND line.sequence = NEW."last_sequence" AND line.digest = NEW."digest" AND line.to_status = NEW."status")',
     ),
@@ -65,7 +65,7 @@ ARCHIVE_GUARDS = (
         "refunds_archivedchain",
         "INSERT",
         "A payment is archived once all its refunds are over.",
-        'EXISTS (SELECT 1 FROM refunds_refund AS other WHERE other.payment_id = NEW."payment_id" '
+        'EXISTS (SELECT 1 FROM refunds_refund AS other WHERE other.payment_id = NEW."payment_id" '  # nosec B608
         f"AND other.status IN ({HOLDS}))",
     ),
 )
