@@ -100,11 +100,16 @@ def free_port() -> int:
 
 @contextmanager
 def web(
-    environment: dict[str, str], *, workers: int = 2, threads: int = 4, door: str = "bench.door:application"
+    environment: dict[str, str],
+    *,
+    workers: int = 2,
+    threads: int = 4,
+    door: str = "bench.door:application",
+    home: Path = Path(sys.executable).parent.parent,
 ) -> Iterator[int]:
-    """The production web server, at work; the port it listens on."""
+    """The production web server at work, from the virtual environment `home`; the port it listens on."""
     port = free_port()
-    command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--host", "127.0.0.1"]
+    command = [str(home / "bin" / "granian"), "--interface", "wsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", str(workers), "--blocking-threads", str(threads)]
     command += ["--respawn-failed-workers", "--log-level", "warning", door]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)

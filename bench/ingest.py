@@ -1,58 +1,61 @@
 """Webhooks per second: verified, deduplicated and applied, through the production server on PostgreSQL.
 
-Beside it, in the same run: (a) a view of the same site that does one INSERT; (b) the very SQL of a webhook by pgbench.
+Beside it, in the same run: a view of the same site that does one INSERT, the very SQL of a webhook by pgbench, and the
+webhook views of dj-stripe and django-getpaid.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import ground
+from bench import ground, peers
 from bench.load import Letter, Load, post_all
 
-ROUNDS, EACH = 4, 1500  # letters
+ROUNDS, EACH = 4, int(os.environ.get("BENCH_LETTERS", "1500"))
 CALLERS = 8
 WARM = 200
+WEBHOOK = "/webhooks/payerly-eu/"
 HISTORY = 20_000
 NUMBER = 10_001  # of the refund whose webhook pgbench repeats
 
 
 def run(server: ground.Databases) -> dict[str, Any]:
     n_letters = WARM + ROUNDS * EACH
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         environment = ground.site(server.make("bench_ingest"))
         file = Path(folder) / "letters.jsonl"
         ground.do(environment, "-m", "bench.ingest", str(file), str(n_letters))
-        letters = [(told["headers"], told["body"].encode()) for told in map(json.loads, file.open())]
-        with ground.web(environment) as port:
-            webhooks, inserts = _by_turns(port, letters)
-        by_pgbench = _pgbench(server, environment, Path(folder))
+        ours = [(WEBHOOK, told["headers"], told["body"].encode()) for told in map(json.loads, file.open())]
+        inserts = [("/one-insert/", headers, b"." + body) for _path, headers, body in ours]  # new to the table
+        port = stack.enter_context(ground.web(environment))
+        rivals = {"webhook": (port, ours), "one INSERT": (port, inserts)} | peers.rivals(server, stack, n_letters)
+        found = _by_turns(rivals)
+        stack.close()
+        found["pgbench"] = _pgbench(server, environment, Path(folder))
         server.drop("bench_ingest")
-    return {"webhook": webhooks, "one INSERT": inserts, "pgbench": by_pgbench}
+        peers.drop(server)
+    return found
 
 
-def _by_turns(port: int, letters: list[Letter]) -> tuple[dict[str, float], dict[str, float]]:
-    """Webhooks and single inserts one after the other, several times: what else the machine does meets both."""
-    post_all(port, "/webhooks/payerly-eu/", letters[:WARM], CALLERS)
-    post_all(port, "/one-insert/", _others(letters[:WARM]), CALLERS)
-    webhooks, inserts = list[Load](), list[Load]()
-    for first in range(WARM, len(letters), EACH):
-        chosen = letters[first : first + EACH]
-        webhooks.append(post_all(port, "/webhooks/payerly-eu/", chosen, CALLERS))
-        inserts.append(post_all(port, "/one-insert/", _others(chosen), CALLERS))
-    return _figures(webhooks), _figures(inserts)
-
-
-def _others(letters: list[Letter]) -> list[Letter]:
-    """Of the same size, and new to the table."""
-    return [(headers, b"." + body) for headers, body in letters]
+def _by_turns(rivals: dict[str, tuple[int, list[Letter]]]) -> dict[str, dict[str, float]]:
+    """One after the other, several times: what else the machine does meets them all."""
+    loads: dict[str, list[Load]] = {name: [] for name in rivals}
+    for port, letters in rivals.values():
+        post_all(port, letters[:WARM], CALLERS)
+    for turn in range(ROUNDS):
+        first = WARM + turn * EACH
+        for name, (port, letters) in rivals.items():
+            loads[name].append(post_all(port, letters[first : first + EACH], CALLERS))
+    return {name: _figures(rounds) for name, rounds in loads.items()}
 
 
 def _figures(rounds: list[Load]) -> dict[str, float]:
@@ -110,9 +113,7 @@ def statements() -> list[str]:
     client = Client(SERVER_NAME="127.0.0.1")
     headers, body = next(letters.succeeded(1, key))
     with connection.execute_wrapper(note):
-        answer = client.post(
-            "/webhooks/payerly-eu/", body, "application/json", headers={"Signature": headers["Signature"]}
-        )
+        answer = client.post(WEBHOOK, body, "application/json", headers={"Signature": headers["Signature"]})
     assert answer.status_code == 200, answer.status_code
     return [_for_any(sql, refund) for sql in asked]
 
@@ -155,7 +156,7 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
-    history.write(HISTORY, {"processing": int(sys.argv[2])}, "payerly-eu")
+    history.write(HISTORY, {"processing": int(sys.argv[2]) + 10}, "payerly-eu")
     if sys.argv[1] != "--fill":
         with Path(sys.argv[1]).open("w") as file:
             for headers, body in letters.succeeded(int(sys.argv[2]), letters.pinned_key()):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-Letter = tuple[dict[str, str], bytes]
+Letter = tuple[str, dict[str, str], bytes]  # path, headers, body
 
 
 @dataclass
@@ -23,14 +23,14 @@ class Load:
         return len(self.took) / self.seconds
 
 
-def post_all(port: int, path: str, letters: Iterable[Letter], callers: int = 8) -> Load:
+def post_all(port: int, letters: Iterable[Letter], callers: int) -> Load:
     """Post them all; raises RuntimeError for any answer but 200."""
     load, waiting, lock, wrong = Load(), iter(letters), threading.Lock(), list[str]()
 
     def call() -> None:
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         while (letter := _next(waiting, lock)) and not wrong:
-            headers, body = letter
+            path, headers, body = letter
             began = time.perf_counter()
             line.request("POST", path, body, headers)
             answer = line.getresponse()
