@@ -144,7 +144,7 @@ def _keep_and_apply(account: Account, gateway: Gateway, wire: Wire) -> HttpRespo
             log.warning("A verified delivery for %s cannot be read: %s", account, trouble)
         else:
             services.hear_delivery(delivery, said, is_believed=gateway.can.webhooks is Webhooks.SPEAK)
-        delivery.save()
+        delivery.save(update_fields=("refund", "result", "why"))  # and not the body once more
     about = {"account": account.slug, "refund": delivery.refund.number if delivery.refund else ""}
     log.info("Delivery %d for %s: %s", delivery.pk, account, delivery.result, extra=about)
     if delivery.result == Delivery.Result.UNREADABLE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -13,7 +13,7 @@ from gateways.registry import gateway_class
 from refunds.models import Payment, Refund, Status
 from refunds.services.actor import Actor, Mouth
 from refunds.services.journal import write_line
-from refunds.services.steps import move_payment
+from refunds.services.steps import shift_sums
 from refunds.services.unmatched import stood_there_before
 
 TOO_MUCH = gettext_noop("With this refund from the gateway's own screens, more is spoken for than was captured.")
@@ -33,9 +33,7 @@ def adopt_refund(payment_id: int, update: RefundUpdate, *, keys_are_shown: bool)
     data, calls = {"key": update.key, "outcome": update.outcome}, bool(refund.needs_attention)
     write_line(refund, "adopted", actor, text=text, data=data, calls=calls)
     purse = "refunded" if refund.status == Status.SUCCEEDED else "held"
-    Payment.objects.filter(pk=payment.pk).update(**{purse: F(purse) + refund.amount})
-    if purse == "refunded":
-        move_payment(payment.pk, actor, because=refund)
+    shift_sums(payment, {purse: refund.amount}, actor, because=refund)
     return refund
 
 

@@ -90,7 +90,7 @@ def _soon(refund: Refund) -> datetime:
 
 def _refund_of(account: Account, update: RefundUpdate) -> Refund | None:
     """Ours by key, or theirs by reference; the account of the URL decides whose it can be."""
-    ours = Refund.objects.filter(account=account)
+    ours = Refund.objects.filter(account=account).only("pk")  # it is read behind its lock later
     by_key = ours.filter(key=update.key).first() if _is_uuid(update.key) else None
     return by_key or (ours.filter(reference=update.reference).first() if update.reference else None)
 

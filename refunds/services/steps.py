@@ -105,24 +105,26 @@ def _shift_money(refund: Refund, was: str, by: Actor) -> None:
     source, target = _purse(was), _purse(refund.status)
     if source == target:
         return
-    shift: dict[str, Any] = {}
-    if source:
-        shift[source] = F(source) - refund.amount
-    if target:
-        shift[target] = F(target) + refund.amount
-    Payment.objects.filter(pk=refund.payment_id).update(**shift)
-    if "refunded" in shift:
-        move_payment(refund.payment_id, by, because=refund)
+    shift = {purse: minor for purse, minor in ((source, -refund.amount), (target, refund.amount)) if purse}
+    shift_sums(refund.payment, shift, by, because=refund)
 
 
-def move_payment(payment_id: int, by: Actor, because: Refund) -> None:
-    """Captured ⇄ partially refunded ⇄ refunded, after the sums have changed; one journal line of the payment."""
-    payment = Payment.objects.get(pk=payment_id)
-    was, wanted = payment.status, _standing(payment)
-    if wanted != was:
+def shift_sums(payment: Payment, shift: dict[str, int], by: Actor, because: Refund) -> None:
+    """Add to what is held and refunded, in minor units, of a payment that was read behind its lock.
+
+    What has gone back decides its status, by one compare-and-set on (id, status, version), and is told in its journal.
+    """
+    row, was = Payment.objects.filter(pk=payment.pk), payment.status
+    changes: dict[str, Any] = {name: F(name) + minor for name, minor in shift.items()}
+    for name, minor in shift.items():
+        setattr(payment, name, getattr(payment, name) + minor)
+    if "refunded" not in shift:
+        row.update(**changes)
+        return
+    if (wanted := _standing(payment)) != was:
         PAYMENT_MOVES[wanted](payment)
-    row = Payment.objects.filter(pk=payment_id, status=was, version=payment.version)
-    if row.update(status=payment.status, version=F("version") + 1) != 1:
+    row = row.filter(status=was, version=payment.version)
+    if row.update(status=payment.status, version=F("version") + 1, **changes) != 1:
         raise WrongMoment(_("Somebody else changed this payment at the same moment. Nothing was done."))
     payment.version += 1
     refunded, captured = payment.money(payment.refunded), payment.money(payment.captured)

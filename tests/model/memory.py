@@ -144,6 +144,11 @@ class RefundRow(Row):
         return row
 
     @property
+    def archived(self) -> Query:
+        """Nothing is archived while it lives."""
+        return Query([])
+
+    @property
     def retry_of(self) -> RefundRow | None:
         return copy(HERE.refunds[self.retry_of_id - 1]) if self.retry_of_id else None
 
@@ -190,6 +195,10 @@ class AttemptRow(Row):
     def defaults(self) -> dict[str, Any]:
         return {"outcome": "open", "finished_at": None, "before": {}, "order": {}, "body_digest": "", "wire": "-"}
 
+    @property
+    def refund(self) -> RefundRow:
+        return HERE.refunds[self.refund_id - 1]
+
 
 class DeclarationRow(Row):
     model = Declaration
@@ -222,6 +231,9 @@ class Table:
 
 class Atomic:
     """What was changed in the block is taken back when it raises."""
+
+    def __init__(self, *, savepoint: bool = True) -> None:
+        """Every block of ours has one."""
 
     def __enter__(self) -> None:
         rows = [HERE.payment, *HERE.refunds, *(one for refund in HERE.refunds for one in refund.attempt_rows)]

@@ -99,6 +99,7 @@ def in_memory() -> Iterator[pytest.MonkeyPatch]:
             patch.setattr(ROOMS[room], name, value)
         patch.setattr(ROOMS["steps"], "write_line", hear_of)
         patch.setattr(ROOMS["request"], "write_line", hear_of)
+        patch.setattr(ROOMS["hearing"], "has_heard", _nothing)  # nothing is archived while it lives
         patch.setattr(ROOMS["declare"], "settle_unmatched", _nothing)
         patch.setattr(ROOMS["settle"], "_take_in_the_others", _nothing)
         patch.setattr(ROOMS["settle"], "wake_those_behind", _nothing)
