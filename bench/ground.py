@@ -57,6 +57,10 @@ class Databases:
             line.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.of(name)
 
+    def has(self, name: str) -> bool:
+        with psycopg.connect(self.url) as line:
+            return line.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
+
     def version(self) -> str:
         with psycopg.connect(self.url) as line:
             return str(line.execute("SHOW server_version").fetchone()[0]).split()[0]  # type: ignore[index]

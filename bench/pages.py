@@ -53,14 +53,23 @@ def run(server: ground.Databases) -> dict[str, Any]:
     with ExitStack() as stack:
         ports, stock, seen_by = {}, {}, {}
         for size in SIZES:
-            environment = ground.site(server.make(f"bench_{size}"))
-            ground.do(environment, "-m", "bench.pages", "fill", str(size))
+            environment = _database(server, size)
             seen_by[size] = ground.told(environment, "bench.pages", "cookies")
             ports[size] = stack.enter_context(ground.web(environment, workers=1))
             stock[size] = stack.enter_context(ground.web(environment, workers=1, door="bench.stock:application"))
         took = _by_turns(PAGES, ports, seen_by) | _by_turns(STOCK, stock, seen_by)
         plans = ground.told(environment, "bench.pages", "plans", str(size))
     return {"sizes": SIZES, "p50 ms": took, "plans": plans}
+
+
+def _database(server: ground.Databases, size: int) -> dict[str, str]:
+    """One that an earlier run has kept (BENCH_KEEP), or a new one."""
+    name = f"bench_{size}"
+    if server.has(name):
+        return ground.site(server.of(name))
+    environment = ground.site(server.make(name))
+    ground.do(environment, "-m", "bench.pages", "fill", str(size))
+    return environment
 
 
 def _by_turns(

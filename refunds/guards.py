@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from refunds import archive_guards
@@ -222,6 +223,8 @@ def install(connection: Any) -> None:
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
         for guard in GUARDS:
+            if not guard.others <= tables and guard.event == "DELETE":
+                guard = replace(guard, condition="")  # what could let a row go is not there: none goes
             if not {guard.table, *guard.others} <= tables:
                 continue
             if not guard.columns <= _columns(connection, cursor, guard.table):
