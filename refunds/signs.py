@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
+import platform
 import time
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ class Sign:
 
     def __init__(self, name: str, threads: int) -> None:
         self.name, self.threads = name, threads
-        self.host, self.pid = socket.gethostname()[:100], os.getpid()
+        self.host, self.pid = platform.node()[:100], os.getpid()
         self.started_at = timezone.now()
         self._written = -EVERY
 
