@@ -13,7 +13,12 @@ from typing import Any
 from bench import bulk, ground, ingest, pages, report, workers
 
 KEPT = ground.ROOT / "var" / "bench"
-PARTS = {"webhooks": ingest.run, "sending": workers.run, "pages": pages.run, "bulk": bulk.run}
+PARTS = {
+    "webhooks": ingest.run,
+    "sending": lambda _server: workers.run(),  # on servers of its own
+    "pages": pages.run,
+    "bulk": bulk.run,
+}
 
 
 def main() -> None:

@@ -128,7 +128,7 @@ def _for_any(sql: str, refund: Any) -> str:
         (f"'{refund.key.hex}'::uuid", "('00000000-0000-4000-8000-' || lpad(:n::text, 12, '0'))::uuid"),
         (r"'[0-9a-f]{32}'::uuid", "gen_random_uuid()"),
         (r"'[0-9a-f]{64}'", "md5('w:n') || md5(':n')"),
-        (rf"([-+]) {refund.amount}\)", r"\1 (1000 + :n % 4000))"),
+        (rf"([-+] -?){refund.amount}\)", r"\1(1000 + :n % 4000))"),
         (r'("refunds_delivery"."id" =) \d+$', r"\1 :delivery_id"),
         (rf"\b{refund.pk}\b", ":n"),
     ):
