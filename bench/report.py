@@ -19,8 +19,8 @@ def write(parts: dict[str, Any]) -> None:
     for name, told in parts.items():
         lines = "\n".join([f"*{told['ran on']}*", "", *TABLES[name](told["found"])])
         begins, ends = re.escape(BEGINS.format(name)), re.escape(ENDS)
-        room = re.compile(rf"({begins}\n).*?(\n{ends})", re.DOTALL)
-        text = room.sub(lambda found, lines=lines: found[1] + lines + found[2], text)
+        room = re.compile(rf"({begins}\n).*?({ends})", re.DOTALL)
+        text = room.sub(lambda found, lines=lines: f"{found[1]}{lines}\n{found[2]}", text)
     PAGE.write_text(text)
     if "pages" in parts:
         PLANS.write_text(plans(parts["pages"]["found"]))
