@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from refunds.guard_sql import Guard
+from refunds.history.kept import OF_THE_FILE
 from refunds.models.refund import HOLDING
 
 SAME_REFUND = '({0}.refund_id = {1}."refund_id" OR ({0}.refund_id IS NULL AND {1}."refund_id" IS NULL))'
@@ -25,19 +26,7 @@ UNLESS_ARCHIVED = {
     ),
 }
 KEPT = ("archivedchain", "archivedlines", "archiveddelivery")
-FROZEN = (
-    "sequence",
-    "at",
-    "by_id",
-    "before",
-    "file_name",
-    "file_digest",
-    "n_payments",
-    "n_events",
-    "n_attempts",
-    "n_deliveries",
-    "digest",
-)
+FROZEN = (*OF_THE_FILE, "digest")  # whatever the seal covers
 
 ARCHIVE_GUARDS = (
     *(
